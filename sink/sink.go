@@ -1,0 +1,77 @@
+// Package sink is the contract between a consumer and a destination.
+//
+// A sink does not buffer: the batch policy of the consumer decides what is
+// delivered together, and a checkpoint never runs ahead of what Deliver has
+// made durable at the destination.
+package sink
+
+import (
+	"context"
+	"errors"
+
+	"github.com/leatstream/leat"
+)
+
+// Sink delivers batches to one destination. Batches of one shard come one after
+// the other and in order; those of different shards may come at the same time.
+// A sink opens what it needs at the first delivery, and implements io.Closer if
+// it holds something open; Close is called once, after the last Deliver has returned.
+type Sink interface {
+	// Deliver returns nil when every record of b is durable at the destination. It
+	// may be called again with records it has seen, after a crash or an error whose outcome is
+	// unknown; it knows a record by shard and sequence number, which never repeat.
+	//
+	// An error means that the batch comes again, unless it is Permanent or Halt.
+	Deliver(ctx context.Context, b leat.Batch) error
+}
+
+// Planner is a Sink whose effect is named after a range of records, such as a
+// file. The consumer makes the plan durable before it calls Execute, so that a
+// crash in between repeats exactly that range under that name, also when the settings have
+// changed meanwhile.
+type Planner interface {
+	Sink
+
+	// Plan says how b is to be written: a small text or JSON that Execute
+	// understands and that depends on the range and the settings alone, not on
+	// the clock. It does no I/O.
+	Plan(b leat.Batch) ([]byte, error)
+
+	// Execute writes exactly the records of b as the plan says. Repeating it
+	// with the same plan and the same records changes nothing.
+	Execute(ctx context.Context, plan []byte, b leat.Batch) error
+}
+
+// Permanent marks an error that repeating will not cure: the records are wrong for
+// this destination. The consumer bisects the batch at once and sends the single record
+// that fails to its dead-letter stream. Permanent(nil) is nil.
+func Permanent(err error) error { return mark(err, errPermanent) }
+
+// IsPermanent reports whether err is or wraps a Permanent error.
+func IsPermanent(err error) bool { return errors.Is(err, errPermanent) }
+
+// Halt marks an error of the destination itself that only an operator can mend: a
+// wrong password, a missing table. The consumer stops and says why; no record is
+// dead-lettered for it. Halt(nil) is nil.
+func Halt(err error) error { return mark(err, errHalt) }
+
+// IsHalt reports whether err is or wraps a Halt error.
+func IsHalt(err error) bool { return errors.Is(err, errHalt) }
+
+var (
+	errPermanent = errors.New("permanent")
+	errHalt      = errors.New("halt")
+)
+
+// marked carries a class beside an error without changing its text.
+type marked struct{ err, class error }
+
+func mark(err, class error) error {
+	if err == nil {
+		return nil
+	}
+	return &marked{err, class}
+}
+
+func (m *marked) Error() string   { return m.err.Error() }
+func (m *marked) Unwrap() []error { return []error{m.err, m.class} }

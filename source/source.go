@@ -1,0 +1,118 @@
+// Package source is the contract between a provider and the house, and the
+// Manager that keeps connections: opens, resumes, staggers, rotates, backs off,
+// de-duplicates, and writes down what the provider did not deliver.
+package source
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/leatstream/leat"
+)
+
+// Source opens connections to one provider. Open may be called any number of
+// times and from any number of goroutines: redundancy is calling it more than once.
+type Source interface {
+	// Open connects and asks the provider for what follows the cursor; with the empty cursor for
+	// what it sends by itself. It returns once the provider has accepted the connection and all
+	// that is to be said first has been said. An error is best an *EndError.
+	Open(ctx context.Context, after leat.Cursor) (Conn, error)
+}
+
+// Conn is one live connection. It is used by one goroutine at a time, but for Close.
+type Conn interface {
+	// Next waits for the provider and returns what is ready, at least one event.
+	// An *EndError says why the connection ended; a *SkipError tells of a message
+	// that is left out, and the next call goes on behind it. Any other error ends the
+	// connection too. The caller owns the slice until the next call, and the events for good.
+	Next(ctx context.Context) ([]leat.Event, error)
+
+	// Close ends the connection and frees everything. It may be called at any time,
+	// also while Next waits, which then returns an error.
+	Close() error
+}
+
+// Alive is implemented by a Conn that hears from its provider beside events.
+type Alive interface {
+	// Alive returns when the provider last proved that it would have delivered,
+	// for example by answering a ping. Zero: never. It may be called at any time.
+	Alive() time.Time
+}
+
+// EndError says why a connection ended, or why none came about.
+type EndError struct {
+	Kind EndKind
+
+	// Code is the WebSocket close code or the HTTP status; 0 if there is none.
+	Code int
+
+	// Reason is what the provider said, already bounded and fit for a log.
+	Reason string
+
+	// RetryAfter is how long the provider wants to be left alone; 0 if it did not say.
+	RetryAfter time.Duration
+
+	// Err is the cause; may be nil.
+	Err error
+}
+
+// EndKind is the kind of an EndError. It is a metric label, so there are few.
+type EndKind string
+
+// The kinds of an EndError.
+const (
+	EndDial      EndKind = "dial"      // no connection: name, network, TLS, handshake
+	EndHTTP      EndKind = "http"      // refused with an HTTP status
+	EndClose     EndKind = "close"     // the provider said goodbye: what it sent before has arrived
+	EndRead      EndKind = "read"      // broken off without goodbye
+	EndPing      EndKind = "ping"      // no answer to a ping
+	EndStall     EndKind = "stall"     // no data for the stall time
+	EndProtocol  EndKind = "protocol"  // the provider broke the protocol
+	EndRotation  EndKind = "rotation"  // replaced by a younger connection, by plan
+	EndShutdown  EndKind = "shutdown"  // we are leaving
+	EndSubscribe EndKind = "subscribe" // what is to be said first could not be said
+)
+
+// Error implements error.
+func (e *EndError) Error() string {
+	text := "connection ended: " + string(e.Kind)
+	if e.Code != 0 {
+		text += " " + strconv.Itoa(e.Code)
+	}
+	if e.Reason != "" {
+		text += fmt.Sprintf(" %q", e.Reason)
+	}
+	if e.Err != nil {
+		text += ": " + e.Err.Error()
+	}
+	return text
+}
+
+// Unwrap returns the cause.
+func (e *EndError) Unwrap() error { return e.Err }
+
+// Refused reports whether the provider turned us away, so that trying again soon
+// does not help: close code 1008, or an HTTP status from 400 to 499 other than 408, 425 and 429.
+func (e *EndError) Refused() bool {
+	switch e.Kind {
+	case EndClose:
+		return e.Code == 1008
+	case EndHTTP:
+		return e.Code >= 400 && e.Code < 500 && e.Code != 408 && e.Code != 425 && e.Code != 429
+	}
+	return false
+}
+
+// SkipError tells of one message that a connection left out. The connection goes on.
+type SkipError struct {
+	Reason string // such as "too_large"; it becomes the reason of a gap record
+	Bytes  int64  // size of the message, as far as it was read
+	Detail string // for the log, bounded
+}
+
+// Error implements error.
+func (e *SkipError) Error() string {
+	return fmt.Sprintf("message of %d bytes left out: %s: %s", e.Bytes, e.Reason, e.Detail)
+}
