@@ -1,0 +1,207 @@
+// Package expression is the one expression language of Leat's configuration, the one of
+// github.com/expr-lang/expr, with a fast path for plain member paths.
+//
+// Inside an expression the members of a JSON object are variables (params.symbol), and the
+// whole message is msg, which also reaches into arrays (msg[0].T). A member that does
+// not exist is nil; a?.b and a ?? b work as usual.
+package expression
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"unsafe"
+
+	"github.com/expr-lang/expr"
+	"github.com/expr-lang/expr/file"
+	"github.com/expr-lang/expr/vm"
+	"github.com/tidwall/gjson"
+)
+
+// Value picks a value out of a message. The zero Value picks nothing. It is
+// immutable after UnmarshalText and safe for concurrent use.
+type Value struct {
+	source  string
+	path    string      // of a plain member path, in the notation of gjson
+	program *vm.Program // of everything else
+}
+
+// Parse returns the Value of an expression. The error names the column.
+func Parse(source string) (Value, error) {
+	v := Value{source: strings.TrimSpace(source)}
+	if v.source == "" {
+		return Value{}, errors.New("the expression is empty")
+	}
+	if path, ok := plainPath(v.source); ok {
+		v.path = path
+		return v, nil
+	}
+	program, err := compile(v.source)
+	if err != nil {
+		return Value{}, err
+	}
+	v.program = program
+	return v, nil
+}
+
+// MustParse is Parse for expressions that are part of the program; it panics on an error.
+func MustParse(source string) Value {
+	v, err := Parse(source)
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler with Parse.
+func (v *Value) UnmarshalText(text []byte) (err error) {
+	*v, err = Parse(string(text))
+	return err
+}
+
+// MarshalText implements encoding.TextMarshaler with the text that was parsed.
+func (v Value) MarshalText() ([]byte, error) { return []byte(v.source), nil }
+
+// IsZero reports whether v picks nothing.
+func (v *Value) IsZero() bool { return v.source == "" }
+
+// String returns the text that was parsed.
+func (v *Value) String() string { return v.source }
+
+// Text returns what v picks as a text: a string as it is, a number as the message writes
+// it, anything else as JSON. It reports false for null, for what does not exist, and where
+// the expression fails on this message. The text may share memory with the message.
+func (v *Value) Text(m *Message) (string, bool) {
+	if v.program == nil {
+		if v.path == "" {
+			return "", false
+		}
+		return m.at(v.path)
+	}
+	out, err := expr.Run(v.program, m.variables())
+	if err != nil {
+		return "", false
+	}
+	return textOf(out)
+}
+
+func textOf(out any) (string, bool) {
+	switch out := out.(type) {
+	case nil:
+		return "", false
+	case string:
+		return out, true
+	case int:
+		return strconv.Itoa(out), true
+	case float64:
+		return strconv.FormatFloat(out, 'f', -1, 64), true
+	}
+	text, err := json.Marshal(out)
+	return string(text), err == nil
+}
+
+// Message is one message that Values look into. Make one per message with NewMessage; it
+// decodes at most once, however many Values look.
+type Message struct {
+	data string
+	vars map[string]any
+}
+
+// NewMessage returns the Message of data, which must not be changed as long as the Message or a text
+// taken from it is in use.
+func NewMessage(data []byte) Message {
+	return Message{data: unsafe.String(unsafe.SliceData(data), len(data))}
+}
+
+func (m *Message) at(path string) (string, bool) {
+	if path == wholeMessage {
+		return m.data, m.data != ""
+	}
+	r := gjson.Get(m.data, path)
+	switch r.Type {
+	case gjson.Null:
+		return "", false
+	case gjson.String:
+		return r.Str, true
+	case gjson.False, gjson.True, gjson.Number, gjson.JSON:
+	}
+	return r.Raw, true
+}
+
+func (m *Message) variables() map[string]any {
+	if m.vars != nil {
+		return m.vars
+	}
+	whole := decode(gjson.Parse(m.data))
+	if !gjson.Valid(m.data) {
+		whole = nil
+	}
+	m.vars = map[string]any{}
+	if members, ok := whole.(map[string]any); ok {
+		for name, value := range members {
+			m.vars[name] = value
+		}
+	}
+	m.vars["msg"] = whole
+	return m.vars
+}
+
+// decode gives whole numbers that fit an int as int, so that large ids keep every digit.
+func decode(r gjson.Result) any {
+	switch {
+	case r.IsObject():
+		object := map[string]any{}
+		r.ForEach(func(key, value gjson.Result) bool {
+			object[key.Str] = decode(value)
+			return true
+		})
+		return object
+	case r.IsArray():
+		array := []any{}
+		r.ForEach(func(_, value gjson.Result) bool {
+			array = append(array, decode(value))
+			return true
+		})
+		return array
+	case r.Type == gjson.Number:
+		if n, err := strconv.Atoi(r.Raw); err == nil {
+			return n
+		}
+		return r.Num
+	}
+	return r.Value()
+}
+
+// wholeMessage is the path of the expression msg.
+const wholeMessage = "@this"
+
+var (
+	pathPattern  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*((\.[A-Za-z_][A-Za-z0-9_]*)|(\[[0-9]+\]))*$`)
+	indexPattern = regexp.MustCompile(`\[([0-9]+)\]`)
+	reserved     = map[string]bool{"true": true, "false": true, "nil": true, "let": true, "if": true}
+)
+
+// plainPath returns the gjson path of an expression that only names members.
+func plainPath(source string) (string, bool) {
+	if !pathPattern.MatchString(source) || reserved[source] {
+		return "", false
+	}
+	path := indexPattern.ReplaceAllString(source, ".$1")
+	if path == "msg" {
+		return wholeMessage, true
+	}
+	return strings.TrimPrefix(path, "msg."), true
+}
+
+func compile(source string, options ...expr.Option) (*vm.Program, error) {
+	options = append(options, expr.AllowUndefinedVariables(), expr.DisableBuiltin("now"))
+	program, err := expr.Compile(source, options...)
+	var at *file.Error
+	if errors.As(err, &at) {
+		return nil, fmt.Errorf("expression %q, column %d: %s", source, at.Column+1, at.Message)
+	}
+	return program, err
+}
