@@ -1,0 +1,238 @@
+package local
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"time"
+	"unsafe"
+
+	"github.com/leatstream/leat"
+)
+
+// A stored batch is the value under one record key: the records that one Put has for one shard.
+//
+//	┌─────────┬───────────┬────────────┬───────────┬──────────┐
+//	│ version │ records   │ arrived ms │ total     │ crc32c   │
+//	│ 1       │ …         │ 8          │ 8         │ 4        │
+//	└─────────┴───────────┴────────────┴───────────┴──────────┘
+//
+//	record:
+//	┌───────┬────────────┬───────┬──────────┬──────┬─────────┬──────────┬─────────────┬──────┐
+//	│ flags │ key length │ key   │ id length│ id   │ time ms │ hash key │ data length │ data │
+//	│ 1     │ uvarint    │       │ uvarint  │      │ varint  │ 16       │ uvarint     │      │
+//	└───────┴────────────┴───────┴──────────┴──────┴─────────┴──────────┴─────────────┴──────┘
+//	                             └─ flag 1 ────────┘ └ flag 2 ┘└ flag 4 ─┘
+//
+// arrived is when the engine accepted the batch, never falling within a shard; total is the sum of keys and payloads
+// of the shard up to and with this batch, since the shard began. Both are filled in by the committer. The checksum covers everything before
+// it and then, without storing them, stream, shard, first index and count, so that a batch which lies
+// under the wrong key is damaged too. Fixed-width numbers are big-endian.
+const (
+	batchVersion = 1
+	trailerSize  = 8 + 8 + 4
+
+	flagID      = 1
+	flagTime    = 2
+	flagHashKey = 4
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// appendRecord appends one record of a stored batch.
+func appendRecord(buf []byte, e *leat.Event) []byte {
+	var flags byte
+	if e.ID != "" {
+		flags |= flagID
+	}
+	if !e.Time.IsZero() {
+		flags |= flagTime
+	}
+	if e.HashKey != nil {
+		flags |= flagHashKey
+	}
+	buf = append(buf, flags)
+	buf = binary.AppendUvarint(buf, uint64(len(e.PartitionKey)))
+	buf = append(buf, e.PartitionKey...)
+	if flags&flagID != 0 {
+		buf = binary.AppendUvarint(buf, uint64(len(e.ID)))
+		buf = append(buf, e.ID...)
+	}
+	if flags&flagTime != 0 {
+		buf = binary.AppendVarint(buf, e.Time.UnixMilli())
+	}
+	if flags&flagHashKey != 0 {
+		buf = binary.BigEndian.AppendUint64(buf, e.HashKey.Hi)
+		buf = binary.BigEndian.AppendUint64(buf, e.HashKey.Lo)
+	}
+	buf = binary.AppendUvarint(buf, uint64(len(e.Data)))
+	return append(buf, e.Data...)
+}
+
+// encodedSize is an upper bound of what appendRecord appends.
+func encodedSize(e *leat.Event) int {
+	return 1 + 3*binary.MaxVarintLen32 + binary.MaxVarintLen64 + 16 + len(e.PartitionKey) + len(e.ID) + len(e.Data)
+}
+
+// batchKey is where a stored batch lies: what its checksum is bound to.
+type batchKey struct {
+	stream uint32
+	shard  leat.ShardID
+	first  uint64 // index of the first record
+	count  uint32
+}
+
+// end is the index behind the last record.
+func (k batchKey) end() uint64 { return k.first + uint64(k.count) }
+
+func (k batchKey) checksum(body uint32) uint32 {
+	var bound [20]byte
+	binary.BigEndian.PutUint32(bound[:], k.stream)
+	binary.BigEndian.PutUint32(bound[4:], uint32(k.shard))
+	binary.BigEndian.PutUint64(bound[8:], k.first)
+	binary.BigEndian.PutUint32(bound[16:], k.count)
+	return crc32.Update(body, castagnoli, bound[:])
+}
+
+// sealBatch fills the trailer of value, whose version and records are in place and have the checksum body.
+func sealBatch(value []byte, k batchKey, body uint32, arrived time.Time, total uint64) {
+	trailer := value[len(value)-trailerSize:]
+	binary.BigEndian.PutUint64(trailer, uint64(arrived.UnixMilli()))
+	binary.BigEndian.PutUint64(trailer[8:], total)
+	sum := crc32.Update(body, castagnoli, trailer[:16])
+	binary.BigEndian.PutUint32(trailer[16:], k.checksum(sum))
+}
+
+var (
+	errShortBatch = errors.New("stored batch is too short")
+	errChecksum   = errors.New("stored batch has a wrong checksum")
+	errRecord     = errors.New("stored batch has a malformed record")
+)
+
+// storedBatch is a stored batch whose checksum was right. Its records share the memory of the value.
+type storedBatch struct {
+	key     batchKey
+	records []byte // what is left to decode
+	next    uint64 // index of the next record
+	arrived time.Time
+	total   uint64
+}
+
+// openBatch checks value and returns it ready for decoding. The value must never be written again.
+func openBatch(k batchKey, value []byte) (storedBatch, error) {
+	if len(value) < 1+trailerSize {
+		return storedBatch{}, errShortBatch
+	}
+	trailer := value[len(value)-trailerSize:]
+	sum := crc32.Checksum(value[:len(value)-4], castagnoli)
+	if k.checksum(sum) != binary.BigEndian.Uint32(trailer[16:]) {
+		return storedBatch{}, errChecksum
+	}
+	if value[0] != batchVersion {
+		return storedBatch{}, fmt.Errorf("stored batch has version %d, this program knows %d", value[0], batchVersion)
+	}
+	arrived, total := trailerOf(value)
+	return storedBatch{key: k, records: value[1 : len(value)-trailerSize], next: k.first, arrived: arrived, total: total}, nil
+}
+
+// trailerOf reads the two numbers of the trailer of a value that is long enough.
+func trailerOf(value []byte) (arrived time.Time, total uint64) {
+	trailer := value[len(value)-trailerSize:]
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(trailer))), binary.BigEndian.Uint64(trailer[8:])
+}
+
+// left is the number of records not yet decoded.
+func (b *storedBatch) left() int { return int(b.key.end() - b.next) }
+
+// decode reads the next record, all but its sequence number, which the caller knows better.
+func (b *storedBatch) decode(r *leat.Record) error {
+	d := decoder{buf: b.records}
+	flags := d.byte()
+	r.PartitionKey = d.string()
+	r.ID = ""
+	if flags&flagID != 0 {
+		r.ID = d.string()
+	}
+	r.Time = time.Time{}
+	if flags&flagTime != 0 {
+		r.Time = time.UnixMilli(d.varint())
+	}
+	r.HashKey = nil
+	if flags&flagHashKey != 0 {
+		r.HashKey = d.hash()
+	}
+	r.Data = d.bytes()
+	r.Arrived = b.arrived
+	if d.bad || flags&^(flagID|flagTime|flagHashKey) != 0 {
+		return errRecord
+	}
+	b.records = d.buf
+	b.next++
+	return nil
+}
+
+// skip passes over records up to, not including, index to.
+func (b *storedBatch) skip(to uint64) error {
+	var r leat.Record
+	for b.next < to && b.left() > 0 {
+		if err := b.decode(&r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// decoder takes fields off the front of buf; after the first that does not fit, bad is set
+// and every further field is zero.
+type decoder struct {
+	buf []byte
+	bad bool
+}
+
+func (d *decoder) byte() byte {
+	if len(d.buf) == 0 {
+		d.bad = true
+		return 0
+	}
+	b := d.buf[0]
+	d.buf = d.buf[1:]
+	return b
+}
+
+func (d *decoder) bytes() []byte {
+	n, size := binary.Uvarint(d.buf)
+	if size <= 0 || n > uint64(len(d.buf)-size) {
+		d.bad = true
+		return nil
+	}
+	field := d.buf[size : size+int(n) : size+int(n)]
+	d.buf = d.buf[size+int(n):]
+	return field
+}
+
+// string shares the memory of buf, which is never written again.
+func (d *decoder) string() string {
+	b := d.bytes()
+	return unsafe.String(unsafe.SliceData(b), len(b))
+}
+
+func (d *decoder) varint() int64 {
+	n, size := binary.Varint(d.buf)
+	if size <= 0 {
+		d.bad = true
+		return 0
+	}
+	d.buf = d.buf[size:]
+	return n
+}
+
+func (d *decoder) hash() *leat.Hash {
+	if len(d.buf) < 16 {
+		d.bad = true
+		return nil
+	}
+	h := &leat.Hash{Hi: binary.BigEndian.Uint64(d.buf), Lo: binary.BigEndian.Uint64(d.buf[8:])}
+	d.buf = d.buf[16:]
+	return h
+}

@@ -1,0 +1,220 @@
+package local
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/leatstream/leat"
+	"github.com/leatstream/leat/stream"
+)
+
+// Commit implements stream.Engine. Concurrent Commits share one sync of the disk. Once a commit has been handed
+// over, the end of ctx no longer interrupts it.
+func (e *Engine) Commit(ctx context.Context, c stream.Commit) (stream.Receipt, error) {
+	if err := e.ready(); err != nil {
+		return stream.Receipt{}, err
+	}
+	size, err := sizeOf(&c)
+	if err != nil {
+		return stream.Receipt{}, err
+	}
+	if err := e.room.Acquire(ctx, int64(size)); err != nil {
+		return stream.Receipt{}, err
+	}
+	defer e.room.Release(int64(size))
+	r := requests.Get().(*request)
+	defer r.recycle()
+	r.commit = &c
+	if err := e.encode(r); err != nil {
+		return stream.Receipt{}, err
+	}
+	if err := e.submit(r); err != nil {
+		return stream.Receipt{}, err
+	}
+	return r.receipt(&c), nil
+}
+
+// submit hands r to the committer and waits for the outcome.
+func (e *Engine) submit(r *request) error {
+	if !e.queue.push(r) {
+		return errClosed
+	}
+	select {
+	case err := <-r.done:
+		return err
+	case <-e.failure.done:
+	}
+	select {
+	case err := <-r.done: // it was settled before the failure
+		return err
+	default:
+		r.lost = true // the committer may still look at it
+		return e.failure.err()
+	}
+}
+
+func sizeOf(c *stream.Commit) (int, error) {
+	size := 64
+	for i := range c.Puts {
+		if len(c.Puts[i].Events) > maxRecords {
+			return 0, fmt.Errorf("commit %d records for %s: %w: the limit is %d", len(c.Puts[i].Events), c.Puts[i].Stream, stream.ErrTooLarge, maxRecords)
+		}
+		for j := range c.Puts[i].Events {
+			size += encodedSize(&c.Puts[i].Events[j])
+		}
+	}
+	for i := range c.State {
+		size += len(c.State[i].Key) + len(c.State[i].Value) + 16
+		if err := checkKey(c.State[i].Key); err != nil {
+			return 0, err
+		}
+	}
+	for i := range c.Marks {
+		size += len(c.Marks[i].Key) + len(c.Marks[i].Value) + 24
+		if err := checkKey(c.Marks[i].Key); err != nil {
+			return 0, err
+		}
+	}
+	if size > maxCommit {
+		return 0, fmt.Errorf("commit %d bytes: %w: the limit is %d", size, stream.ErrTooLarge, maxCommit)
+	}
+	return size, nil
+}
+
+func checkKey(key string) error {
+	if key == "" || len(key) > maxKeySize {
+		return fmt.Errorf("key of a mark or state entry has %d bytes: %w: want 1 to %d", len(key), stream.ErrInvalid, maxKeySize)
+	}
+	return nil
+}
+
+// request is one commit on its way through the committer, or one administrative change.
+type request struct {
+	commit *stream.Commit
+	puts   []encodedPut
+	change func(*frame) error // of an administrative change, which goes alone
+	done   chan error         // buffered by one
+	lost   bool               // the committer may still use it: do not recycle
+}
+
+// encodedPut is one Put, encoded by shard.
+type encodedPut struct {
+	stream *streamState
+	router *stream.Router
+	slots  []*shardState
+	runs   []run
+	slot   []uint32 // of each event; nil if there is one shard
+}
+
+// run is what one shard gets from one put: a stored batch that lacks its trailer.
+type run struct {
+	shard *shardState
+	value []byte // version, records, room for the trailer
+	sum   uint32 // checksum of version and records
+	count uint32
+	bytes uint64 // keys and payloads
+	first uint64 // set by the committer
+	at    time.Time
+}
+
+var requests = sync.Pool{New: func() any { return &request{done: make(chan error, 1)} }}
+
+// recycle gives r back unless somebody may still use it. Buffers beyond the usual size are left to the collector.
+func (r *request) recycle() {
+	if r.lost {
+		return
+	}
+	const keep = 1 << 20
+	for i := range r.puts {
+		p := &r.puts[i]
+		for j := range p.runs {
+			p.runs[j].shard = nil
+			if cap(p.runs[j].value) > keep {
+				p.runs[j].value = nil
+			}
+		}
+		p.stream, p.router, p.slots = nil, nil, nil
+	}
+	r.commit, r.change = nil, nil
+	requests.Put(r)
+}
+
+// encode encodes all puts of r for the shards that are open now.
+func (e *Engine) encode(r *request) error {
+	r.puts = resize(r.puts, len(r.commit.Puts))
+	for i := range r.commit.Puts {
+		s, err := e.catalog.stream(r.commit.Puts[i].Stream)
+		if err != nil {
+			return fmt.Errorf("commit: %w", err)
+		}
+		r.puts[i].stream = s
+		r.puts[i].encode(r.commit.Puts[i].Events)
+	}
+	return nil
+}
+
+func (p *encodedPut) encode(events []leat.Event) {
+	p.router, p.slots = p.stream.routing()
+	p.runs = resize(p.runs, len(p.slots))
+	for i := range p.runs {
+		run := &p.runs[i]
+		run.shard, run.count, run.bytes = p.slots[i], 0, 0
+		run.value = append(run.value[:0], batchVersion)
+	}
+	p.slot = p.slot[:0]
+	for i := range events {
+		slot := p.router.Slot(&events[i])
+		if len(p.slots) > 1 {
+			p.slot = append(p.slot, uint32(slot))
+		}
+		run := &p.runs[slot]
+		run.value = appendRecord(run.value, &events[i])
+		run.count++
+		run.bytes += uint64(events[i].Size())
+	}
+	for i := range p.runs {
+		if run := &p.runs[i]; run.count > 0 {
+			run.sum = checksum(run.value)
+			run.value = append(run.value, emptyTrailer[:]...)
+		}
+	}
+}
+
+var emptyTrailer [trailerSize]byte
+
+// resize returns s with length n, keeping the elements that were there for their buffers.
+func resize[T any](s []T, n int) []T {
+	if n <= cap(s) {
+		return s[:n]
+	}
+	return append(s[:cap(s)], make([]T, n-cap(s))...)
+}
+
+// receipt says where every event went, if the commit asks for it.
+func (r *request) receipt(c *stream.Commit) stream.Receipt {
+	if !c.Placed {
+		return stream.Receipt{}
+	}
+	out := stream.Receipt{Puts: make([][]stream.Placed, len(r.puts))}
+	for i := range r.puts {
+		p := &r.puts[i]
+		placed := make([]stream.Placed, len(c.Puts[i].Events))
+		next := make([]uint64, len(p.runs))
+		for j := range p.runs {
+			next[j] = p.runs[j].first
+		}
+		for j := range placed {
+			slot := 0
+			if len(p.slot) > 0 {
+				slot = int(p.slot[j])
+			}
+			run := &p.runs[slot]
+			placed[j] = stream.Placed{Shard: run.shard.id, Sequence: run.shard.sequence(next[slot], run.at)}
+			next[slot]++
+		}
+		out.Puts[i] = placed
+	}
+	return out
+}

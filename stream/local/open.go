@@ -1,0 +1,254 @@
+package local
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"golang.org/x/sync/semaphore"
+)
+
+// Open opens the data directory dir, and makes it if there is none. It verifies that everything that was
+// acknowledged is there before it changes anything; if it is not, it returns a *DamageError. It returns ErrLocked
+// if another process has the directory. The engine must be closed, and Run should be running
+// while it is in use.
+func Open(dir string, opts Options) (*Engine, error) {
+	e := &Engine{
+		dir: dir, opts: opts, log: cmp.Or(opts.Logger, slog.New(slog.DiscardHandler)),
+		failure: newFailure(), room: semaphore.NewWeighted(maxInHand),
+		queue: queue{wake: make(chan struct{}, 1)},
+		stop:  make(chan struct{}), stopped: make(chan struct{}),
+	}
+	e.opts.MemTable = cmp.Or(opts.MemTable, 16<<20)
+	if err := e.open(); err != nil {
+		if e.db != nil && e.failure.err() == nil {
+			err = errors.Join(err, e.db.Close())
+		}
+		return nil, errors.Join(fmt.Errorf("open data directory %s: %w", dir, err), e.release())
+	}
+	return e, nil
+}
+
+func (e *Engine) open() error {
+	base := e.opts.FS
+	if base == nil {
+		base = vfs.Default
+		if err := e.prepareDir(); err != nil {
+			return err
+		}
+	} else if err := base.MkdirAll(e.dir, 0o700); err != nil {
+		return err
+	}
+	e.opts.FS = base
+	e.space = newSpace(base, e.dir, e.opts.Reserve)
+	e.fs = e.fileSystem(base)
+	fresh, err := e.fresh()
+	if err != nil {
+		return err
+	}
+	if fresh {
+		if e.opts.ReadOnly {
+			return fmt.Errorf("there is nothing to read: %w", os.ErrNotExist)
+		}
+		if err := e.create(); err != nil {
+			return err
+		}
+	}
+	return e.openExisting()
+}
+
+// prepareDir makes the directory of a real disk and takes its lock.
+func (e *Engine) prepareDir() (err error) {
+	if e.opts.ReadOnly {
+		if _, err := os.Stat(e.dir); err != nil {
+			return err
+		}
+	} else if err := os.MkdirAll(e.dir, 0o700); err != nil {
+		return err
+	}
+	if !e.opts.test.guards.noLock {
+		e.lock, err = lockDir(e.dir)
+	}
+	return err
+}
+
+// fresh reports whether the directory holds no database of ours. One that was being made when the process died
+// has never acknowledged anything and is made again; anything else that is half there is refused.
+func (e *Engine) fresh() (bool, error) {
+	fs := e.opts.FS
+	id, err := exists(fs, fs.PathJoin(e.dir, identityFile))
+	if err != nil {
+		return false, err
+	}
+	making, err := exists(fs, fs.PathJoin(e.dir, newFile))
+	if err != nil {
+		return false, err
+	}
+	names, err := fs.List(fs.PathJoin(e.dir, dbDir))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return false, err
+	}
+	switch {
+	case id && len(names) == 0 && !e.opts.test.guards.noIdentity:
+		return false, &DamageError{e.dir, []Finding{{File: dbDir, Reason: "the database is missing, but " + identityFile + " says that there was one"}}}
+	case id:
+		return false, nil
+	case making && !e.opts.ReadOnly:
+		return true, fs.RemoveAll(fs.PathJoin(e.dir, dbDir))
+	case len(names) > 0 && !e.opts.test.guards.noIdentity:
+		return false, &DamageError{e.dir, []Finding{{File: identityFile, Reason: "it is missing, but there is a database"}}}
+	}
+	return true, nil
+}
+
+// create makes an empty database. The identity file comes last: without it nothing was ever acknowledged.
+func (e *Engine) create() error {
+	fs, id := e.opts.FS, newIdentity()
+	if err := writeFile(fs, e.dir, newFile, []byte(id.text())); err != nil {
+		return err
+	}
+	dir := fs.PathJoin(e.dir, dbDir)
+	if err := fs.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	o := e.pebbleOptions(false)
+	o.ErrorIfNotExists, o.ErrorIfExists = false, !e.opts.test.guards.noIdentity
+	db, err := pebble.Open(dir, o)
+	if err != nil {
+		return err
+	}
+	first := sealValue(keyCommit, commitValue(0, 0, e.wall()))
+	if err := errors.Join(db.Set(keyCommit, first, pebble.Sync), db.Close()); err != nil {
+		return err
+	}
+	if err := createHighWater(fs, e.dir, id); err != nil {
+		return err
+	}
+	if err := fs.Rename(fs.PathJoin(e.dir, newFile), fs.PathJoin(e.dir, identityFile)); err != nil {
+		return err
+	}
+	return errors.Join(syncDir(fs, e.dir), syncDir(fs, fs.PathDir(e.dir)))
+}
+
+// openExisting verifies the database read-only, in which mode pebble deletes nothing, and then opens it.
+func (e *Engine) openExisting() (err error) {
+	fs := e.opts.FS
+	if e.id, err = readIdentity(fs, e.dir); err != nil {
+		if errors.Is(err, os.ErrNotExist) && e.opts.test.guards.noIdentity {
+			e.id = identity{1}
+		} else {
+			return err
+		}
+	}
+	e.reportStop()
+	dir := fs.PathJoin(e.dir, dbDir)
+	if e.pebbleLock, err = pebble.LockDirectory(dir, fs); err != nil {
+		return fmt.Errorf("%w: %w", ErrLocked, err)
+	}
+	findings, err := e.inspect(dir)
+	if err != nil {
+		return err
+	}
+	if len(findings) > 0 && !e.opts.ReadOnly {
+		return &DamageError{e.dir, findings}
+	}
+	e.damage = findings
+	if e.opts.ReadOnly {
+		close(e.stopped)
+		return e.loadClock()
+	}
+	if e.db, err = pebble.Open(dir, e.pebbleOptions(false)); err != nil {
+		return err
+	}
+	return e.start()
+}
+
+// inspect opens the database read-only and verifies it. A read-only engine keeps it open.
+func (e *Engine) inspect(dir string) ([]Finding, error) {
+	high, err := readHighWater(e.opts.FS, e.dir, e.id)
+	if e.opts.test.guards.noHighWater || e.opts.test.guards.noVerify && err != nil {
+		high, err = nil, nil
+	}
+	if err != nil {
+		return []Finding{{File: highWaterFile, Reason: err.Error()}}, nil
+	}
+	if e.opts.test.guards.noVerify {
+		return nil, nil
+	}
+	if e.db, err = pebble.Open(dir, e.pebbleOptions(true)); err != nil {
+		return nil, e.openError(err)
+	}
+	findings, err := e.verify(high)
+	if err == nil && e.opts.ReadOnly {
+		return findings, nil
+	}
+	err = errors.Join(err, e.db.Close())
+	e.db = nil
+	return findings, err
+}
+
+// openError tells damage, which pebble refuses, from a disk that does not answer.
+func (e *Engine) openError(err error) error {
+	text := err.Error()
+	if pebble.IsCorruptionError(err) || errors.Is(err, pebble.ErrDBDoesNotExist) || strings.Contains(text, "does not exist") ||
+		strings.Contains(text, "format major version") || strings.Contains(text, "not pristine") || strings.Contains(text, "corrupt") {
+		return &DamageError{e.dir, []Finding{{File: dbDir, Reason: text}}}
+	}
+	return err
+}
+
+// Damage returns what a read-only engine found wrong; a writing Open would have returned it as an error.
+func (e *Engine) Damage() []Finding { return e.damage }
+
+// start loads everything, raises the epoch and starts the committer.
+func (e *Engine) start() error {
+	if err := e.loadClock(); err != nil {
+		return err
+	}
+	if err := errors.Join(e.loadCatalog(), e.loadMarks()); err != nil {
+		return err
+	}
+	number, epoch, _, err := e.loadCommit()
+	if err != nil {
+		return err
+	}
+	f := newFrame(e, number+1, epoch+1)
+	if e.high, err = openHighWater(e.fs, e.dir, e.id, f.epoch); err != nil {
+		return err
+	}
+	first := sealValue(keyCommit, commitValue(f.number, f.epoch, e.now()))
+	if err := e.db.Set(keyCommit, first, pebble.Sync); err != nil {
+		return err
+	}
+	if err := e.failure.err(); err != nil {
+		return err
+	}
+	if err := e.high.write(f.number, nil); err != nil {
+		return err
+	}
+	e.space.look(e.now())
+	go e.committer(f)
+	return nil
+}
+
+func (e *Engine) loadClock() error {
+	_, _, last, err := e.loadCommit()
+	e.clock = newClock(e.opts.test.now, last)
+	return err
+}
+
+// reportStop tells why the last process stopped, if it left word.
+func (e *Engine) reportStop() {
+	path := e.opts.FS.PathJoin(e.dir, stoppedFile)
+	if text, err := readFile(e.opts.FS, path); err == nil {
+		e.log.Warn("the last run stopped because of an error", "reason", strings.TrimSpace(string(text)))
+		if !e.opts.ReadOnly {
+			_ = e.opts.FS.Remove(path)
+		}
+	}
+}

@@ -1,0 +1,116 @@
+package local
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/cockroachdb/errors"
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/sstable"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// pebbleFormat is the format of new and old databases. It must never be pebble's default, which lacks
+// the sync chunks that tell a torn log from a rotten one, nor its newest: raising it cannot
+// be undone and belongs into a release note.
+const pebbleFormat = pebble.FormatValueSeparation
+
+// pebbleOptions returns the options for one opening.
+func (e *Engine) pebbleOptions(readOnly bool) *pebble.Options {
+	o := &pebble.Options{
+		FS:                          e.fs,
+		Lock:                        e.pebbleLock,
+		ReadOnly:                    readOnly,
+		ErrorIfNotExists:            !e.opts.test.guards.noIdentity,
+		FormatMajorVersion:          pebbleFormat,
+		MemTableSize:                uint64(e.opts.MemTable),
+		MemTableStopWritesThreshold: 4,
+		L0CompactionThreshold:       2,
+		L0StopWritesThreshold:       1000,
+		LBaseMaxBytes:               64 << 20,
+		FlushSplitBytes:             2 << 20,
+		MaxOpenFiles:                500,
+		CacheSize:                   8 << 20,
+		Logger:                      pebbleLogger{e},
+		EventListener:               e.listener(),
+	}
+	if e.opts.test.guards.oldFormat {
+		o.FormatMajorVersion = pebble.FormatMinSupported
+	}
+	o.Levels[0].BlockSize = 32 << 10
+	o.Levels[0].Compression = func() *sstable.CompressionProfile { return sstable.SnappyCompression }
+	o.CompactionConcurrencyRange = func() (int, int) { return 1, 2 }
+	return o
+}
+
+func (e *Engine) listener() *pebble.EventListener {
+	return &pebble.EventListener{
+		BackgroundError: e.backgroundError,
+		DataCorruption: func(info pebble.DataCorruptionInfo) {
+			e.log.Error("damaged file: the records in it will be reported as a gap", "path", info.Path, "error", info.Details)
+		},
+		WriteStallBegin: func(info pebble.WriteStallBeginInfo) { e.log.Warn("puts wait for the disk", "reason", info.Reason) },
+		DiskSlow: func(info pebble.DiskSlowInfo) {
+			e.log.Warn("slow disk", "operation", info.OpType.String(), "path", info.Path, "took", info.Duration)
+		},
+	}
+}
+
+// backgroundError judges an error of a flush or compaction. One that found no room, or met a damaged table, has changed
+// nothing; any other may have, and pebble would try again without end.
+func (e *Engine) backgroundError(err error) {
+	switch {
+	case e.opts.test.guards.noBackgroundStop:
+	case pebble.IsCorruptionError(err):
+		e.log.Error("damaged file met in the background", "error", err)
+	case errors.Is(err, syscall.ENOSPC):
+		e.space.met()
+	case errors.Is(err, pebble.ErrCancelledCompaction):
+	default:
+		e.fail(fmt.Errorf("in the background: %w", err))
+	}
+}
+
+// pebbleLogger passes on what pebble says. Fatalf never returns: pebble would go on and
+// acknowledge commits that are not on disk. Its goroutine waits for the end of the process.
+type pebbleLogger struct{ e *Engine }
+
+// Infof implements pebble.Logger; pebble tells of every flush.
+func (l pebbleLogger) Infof(format string, args ...any) {
+	if l.e.log.Enabled(nil, slog.LevelDebug-4) { //nolint:staticcheck // there is no context
+		l.e.log.Debug(strings.TrimSpace(fmt.Sprintf(format, args...)))
+	}
+}
+
+// Errorf implements pebble.Logger.
+func (l pebbleLogger) Errorf(format string, args ...any) {
+	l.e.log.Warn("pebble: " + strings.TrimSpace(fmt.Sprintf(format, args...)))
+}
+
+// Fatalf implements pebble.Logger.
+func (l pebbleLogger) Fatalf(format string, args ...any) {
+	l.e.fail(fmt.Errorf(format, args...))
+	if l.e.opts.test.guards.fatalReturns {
+		return
+	}
+	select {}
+}
+
+// fileSystem returns the disk as pebble is to see it: judged, and with a reserve.
+func (e *Engine) fileSystem(base vfs.FS) vfs.FS {
+	var fs vfs.FS = &watchFS{
+		FS: base, full: e.space.met, wait: 100 * time.Millisecond,
+		lost: func(err error) {
+			if !e.opts.test.guards.noBackgroundStop {
+				e.fail(err)
+			}
+		},
+	}
+	if e.opts.test.guards.noReserve {
+		return fs
+	}
+	return vfs.OnDiskFull(fs, e.space.free)
+}
