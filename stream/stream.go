@@ -100,7 +100,8 @@ func (l Limit) WithDefaults() Limit {
 	return l
 }
 
-// Commit is one step of work: all of it becomes durable together, or none of it.
+// Commit is one step of work: all of it becomes durable together, or none of it. It names each
+// state entry and each mark at most once.
 // An engine that cannot do that (AWS Kinesis) stores Puts, then State, then Marks, so
 // that a crash repeats work and never loses any.
 type Commit struct {

@@ -65,15 +65,16 @@ func sizeOf(c *stream.Commit) (int, error) {
 			size += encodedSize(&c.Puts[i].Events[j])
 		}
 	}
+	keys := make(map[string]bool, len(c.State)+len(c.Marks))
 	for i := range c.State {
 		size += len(c.State[i].Key) + len(c.State[i].Value) + 16
-		if err := checkKey(c.State[i].Key); err != nil {
+		if err := checkKey(keys, spaceKey(spaceState, c.State[i].Key)); err != nil {
 			return 0, err
 		}
 	}
 	for i := range c.Marks {
 		size += len(c.Marks[i].Key) + len(c.Marks[i].Value) + 24
-		if err := checkKey(c.Marks[i].Key); err != nil {
+		if err := checkKey(keys, spaceKey(spaceMarks, c.Marks[i].Key)); err != nil {
 			return 0, err
 		}
 	}
@@ -83,10 +84,15 @@ func sizeOf(c *stream.Commit) (int, error) {
 	return size, nil
 }
 
-func checkKey(key string) error {
-	if key == "" || len(key) > maxKeySize {
-		return fmt.Errorf("key of a mark or state entry has %d bytes: %w: want 1 to %d", len(key), stream.ErrInvalid, maxKeySize)
+// checkKey checks the key of a mark or state entry, its space before it, against the bounds and those seen before.
+func checkKey(seen map[string]bool, key []byte) error {
+	if len(key) < 2 || len(key) > maxKeySize+1 {
+		return fmt.Errorf("key of a mark or state entry has %d bytes: %w: want 1 to %d", len(key)-1, stream.ErrInvalid, maxKeySize)
 	}
+	if seen[string(key)] {
+		return fmt.Errorf("key %q comes twice in one commit: %w", key[1:], stream.ErrInvalid)
+	}
+	seen[string(key)] = true
 	return nil
 }
 
