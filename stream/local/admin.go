@@ -99,7 +99,7 @@ func (f *frame) create(spec stream.Spec) error {
 		return err
 	}
 	f.putStream(s, s.meta())
-	f.putValue(keyNextStream, binary.BigEndian.AppendUint32(nil, s.id+1))
+	f.put(keyNextStream, binary.BigEndian.AppendUint32(nil, s.id+1))
 	f.then = append(f.then, func() {
 		f.e.catalog.mu.Lock()
 		defer f.e.catalog.mu.Unlock()
@@ -142,12 +142,13 @@ func (f *frame) delete(name string) error {
 	for _, shard := range s.list() {
 		youngest = latest(youngest, shard.created)
 	}
-	for _, space := range []string{string(spaceRecords), "ch", "cg"} {
-		from := binary.BigEndian.AppendUint32([]byte(space), s.id)
-		_ = f.batch.DeleteRange(from, prefixEnd(from), nil)
+	all := streamPrefix(string(spaceRecords), s.id)
+	_ = f.batch.DeleteRange(all, prefixEnd(all), nil)
+	for _, shard := range s.list() {
+		f.removeShard(shard)
 	}
-	_ = f.batch.Delete(streamKey(s.id), nil)
-	f.putValue(spaceKey2("cx", name), binary.BigEndian.AppendUint64(nil, uint64(youngest.Unix())))
+	f.remove(streamKey(s.id))
+	f.put(spaceKey2("cx", name), binary.BigEndian.AppendUint64(nil, uint64(youngest.Unix())))
 	f.then = append(f.then, func() {
 		f.e.catalog.mu.Lock()
 		delete(f.e.catalog.byName, name)
@@ -292,12 +293,20 @@ func (f *frame) putShardMeta(s *shardState, meta shardMeta) {
 	f.putJSON(shardKey(s.stream.id, s.id), meta)
 }
 
+// removeShard removes what is stored of a shard beside its batches.
+func (f *frame) removeShard(s *shardState) {
+	f.remove(shardKey(s.stream.id, s.id))
+	for _, h := range s.holes {
+		f.remove(holeKey(s.stream.id, s.id, h.from))
+	}
+}
+
 func (f *frame) putJSON(key []byte, value any) {
 	text, err := json.Marshal(value)
 	if err != nil {
 		panic(err) // plain structs
 	}
-	f.putValue(key, text)
+	f.put(key, text)
 }
 
 func (s *shardState) meta() shardMeta {

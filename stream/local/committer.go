@@ -78,8 +78,15 @@ const maxGroup = 1 << 20
 // committer is the one goroutine that writes to the database. It gathers what waits into one synced
 // pebble batch, so that the number of syncs does not grow with the number of writers, and is the
 // owner of all that is not yet durable.
+//
+// Pebble panics where a write to its log fails; that is one more way to fail, and the goroutine ends.
 func (e *Engine) committer(f *frame) {
 	defer close(e.stopped)
+	defer func() {
+		if p := recover(); p != nil {
+			e.fail(fmt.Errorf("pebble gave up: %v", p))
+		}
+	}()
 	timer := time.NewTimer(sealAfter)
 	defer timer.Stop()
 	var group []*request
@@ -110,15 +117,20 @@ type frame struct {
 	number uint64 // of the last commit
 	epoch  uint64 // of this opening
 	sealed bool
+	digest *digest
 
 	marks   map[string]stream.Mark // changed in this frame
 	touched map[*shardState]bool   // put to in this frame
+	changes []change               // keys that are set or removed in this frame
 	then    []func()               // what becomes visible once the frame is durable
 	settled []*request             // accepted into this frame
 }
 
-func newFrame(e *Engine, number, epoch uint64) *frame {
-	return &frame{e: e, number: number, epoch: epoch, marks: map[string]stream.Mark{}, touched: map[*shardState]bool{}}
+func newFrame(e *Engine, last commitState, d *digest) *frame {
+	return &frame{
+		e: e, number: last.number + 1, epoch: last.epoch + 1, digest: d,
+		marks: map[string]stream.Mark{}, touched: map[*shardState]bool{},
+	}
 }
 
 // commitGroup stores a group, makes it visible and tells everyone. A request that is refused leaves
@@ -168,6 +180,7 @@ func (f *frame) reset() {
 	f.batch = nil
 	f.settled = f.settled[:0]
 	f.then = f.then[:0]
+	f.changes = f.changes[:0]
 	clear(f.marks)
 	clear(f.touched)
 }
@@ -176,7 +189,10 @@ func (f *frame) reset() {
 // high-water file, then the readers, then the acknowledgement.
 func (f *frame) store() error {
 	f.number++
-	f.putValue(keyCommit, commitValue(f.number, f.epoch, f.e.now()))
+	for _, c := range f.changes {
+		f.digest.set(c.key, c.hash, c.present)
+	}
+	f.put(keyCommit, commitState{f.number, f.epoch, f.e.now(), f.digest.sum}.encode())
 	if !f.e.opts.test.guards.noHighWater && f.e.high.full(len(f.touched)) {
 		if err := f.e.seal(f); err != nil {
 			return err
@@ -225,7 +241,7 @@ func (f *frame) publish() {
 // seal writes two synced blocks behind the last commit, so that damage to it shows as damage: in the last
 // block of a log it would pass for a commit that was never finished.
 func (e *Engine) seal(f *frame) error {
-	if f.sealed || e.opts.test.guards.noSeal {
+	if f.sealed || e.opts.test.guards.noSeal || e.failure.err() != nil {
 		return nil
 	}
 	for range 2 {
@@ -243,11 +259,6 @@ func (e *Engine) seal(f *frame) error {
 
 var sealBlock [32 << 10]byte
 
-// putValue stores a value with its checksum.
-func (f *frame) putValue(key, value []byte) {
-	_ = f.batch.Set(key, sealValue(key, value), nil) // the batch is in memory: it cannot fail
-}
-
 // add checks r against everything before it and writes it into the frame.
 func (f *frame) add(r *request) error {
 	if r.change != nil {
@@ -257,7 +268,7 @@ func (f *frame) add(r *request) error {
 	if err := f.checkMarks(c.Marks); err != nil {
 		return err
 	}
-	if len(c.Puts) > 0 {
+	if len(c.Puts) > 0 && !f.e.opts.test.guards.noReserve {
 		if err := f.e.space.refuse(f.e.now()); err != nil {
 			return err
 		}
@@ -325,26 +336,27 @@ func latest(times ...time.Time) time.Time {
 	return t
 }
 
-// set stores or, where value is nil, deletes.
-func (f *frame) set(key, value []byte) {
-	if value == nil {
-		_ = f.batch.Delete(key, nil)
-		return
-	}
-	f.putValue(key, value)
+// commitState is the value under keyCommit: what the last commit knew.
+type commitState struct {
+	number uint64 // of the commit
+	epoch  uint64 // of the opening
+	at     time.Time
+	digest uint64 // of everything but the batches
 }
 
-// commitValue is the value under keyCommit.
-func commitValue(number, epoch uint64, at time.Time) []byte {
-	value := binary.BigEndian.AppendUint64(nil, number)
-	value = binary.BigEndian.AppendUint64(value, epoch)
-	return binary.BigEndian.AppendUint64(value, uint64(at.UnixMilli()))
+func (c commitState) encode() []byte {
+	value := binary.BigEndian.AppendUint64(nil, c.number)
+	value = binary.BigEndian.AppendUint64(value, c.epoch)
+	value = binary.BigEndian.AppendUint64(value, uint64(c.at.UnixMilli()))
+	return binary.BigEndian.AppendUint64(value, c.digest)
 }
 
-func parseCommitValue(value []byte) (number, epoch uint64, at time.Time, err error) {
-	if len(value) != 24 {
-		return 0, 0, time.Time{}, fmt.Errorf("commit number has %d bytes, want 24", len(value))
+func decodeCommitState(value []byte) (commitState, error) {
+	if len(value) != 32 {
+		return commitState{}, fmt.Errorf("%w: the commit number has %d bytes, want 32", errMissing, len(value))
 	}
-	return binary.BigEndian.Uint64(value), binary.BigEndian.Uint64(value[8:]),
-		time.UnixMilli(int64(binary.BigEndian.Uint64(value[16:]))), nil
+	return commitState{
+		number: binary.BigEndian.Uint64(value), epoch: binary.BigEndian.Uint64(value[8:]),
+		at: time.UnixMilli(int64(binary.BigEndian.Uint64(value[16:]))), digest: binary.BigEndian.Uint64(value[24:]),
+	}, nil
 }

@@ -53,14 +53,22 @@ type Options struct {
 
 // testOptions are seams for the tests of this package.
 type testOptions struct {
-	now    func() time.Time
-	guards guards
+	now           func() time.Time
+	guards        guards
+	noCompactions bool
 }
 
 // guards switches single safeguards off, so that tests can prove what each is for.
 type guards struct {
-	noSeal, noHighWater, noVerify, noIdentity, noDurablePosition, noBackgroundStop, fatalReturns, noLock, oldFormat bool
-	plainReads, noReserve                                                                                           bool
+	oldFormat         bool // G1: a pebble format without sync chunks
+	noStop            bool // G2: errors of writes and syncs do not stop the engine, and Fatalf returns
+	noDurablePosition bool // G3: readers see what is not yet synced
+	noSeal            bool // G4
+	noHighWater       bool // G5
+	noIdentity        bool // G6
+	noVerify          bool // G7
+	noReserve         bool // G9: the space on the disk is not watched
+	noLock            bool // G10: only pebble's own lock
 }
 
 // Engine is an open data directory. It implements stream.Engine and stream.Admin; all methods

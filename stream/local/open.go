@@ -122,7 +122,7 @@ func (e *Engine) create() error {
 	if err != nil {
 		return err
 	}
-	first := sealValue(keyCommit, commitValue(0, 0, e.wall()))
+	first := sealValue(keyCommit, commitState{at: e.wall()}.encode())
 	if err := errors.Join(db.Set(keyCommit, first, pebble.Sync), db.Close()); err != nil {
 		return err
 	}
@@ -213,15 +213,19 @@ func (e *Engine) start() error {
 	if err := errors.Join(e.loadCatalog(), e.loadMarks()); err != nil {
 		return err
 	}
-	number, epoch, _, err := e.loadCommit()
+	last, err := e.loadCommit()
 	if err != nil {
 		return err
 	}
-	f := newFrame(e, number+1, epoch+1)
+	d, err := e.loadDigest()
+	if err != nil {
+		return err
+	}
+	f := newFrame(e, last, d)
 	if e.high, err = openHighWater(e.fs, e.dir, e.id, f.epoch); err != nil {
 		return err
 	}
-	first := sealValue(keyCommit, commitValue(f.number, f.epoch, e.now()))
+	first := sealValue(keyCommit, commitState{f.number, f.epoch, e.now(), d.sum}.encode())
 	if err := e.db.Set(keyCommit, first, pebble.Sync); err != nil {
 		return err
 	}
@@ -237,8 +241,8 @@ func (e *Engine) start() error {
 }
 
 func (e *Engine) loadClock() error {
-	_, _, last, err := e.loadCommit()
-	e.clock = newClock(e.opts.test.now, last)
+	last, err := e.loadCommit()
+	e.clock = newClock(e.opts.test.now, last.at)
 	return err
 }
 

@@ -36,6 +36,7 @@ func (e *Engine) pebbleOptions(readOnly bool) *pebble.Options {
 		CacheSize:                   8 << 20,
 		Logger:                      pebbleLogger{e},
 		EventListener:               e.listener(),
+		DisableAutomaticCompactions: e.opts.test.noCompactions,
 	}
 	if e.opts.test.guards.oldFormat {
 		o.FormatMajorVersion = pebble.FormatMinSupported
@@ -63,7 +64,7 @@ func (e *Engine) listener() *pebble.EventListener {
 // nothing; any other may have, and pebble would try again without end.
 func (e *Engine) backgroundError(err error) {
 	switch {
-	case e.opts.test.guards.noBackgroundStop:
+	case e.opts.test.guards.noStop:
 	case pebble.IsCorruptionError(err):
 		e.log.Error("damaged file met in the background", "error", err)
 	case errors.Is(err, syscall.ENOSPC):
@@ -92,10 +93,10 @@ func (l pebbleLogger) Errorf(format string, args ...any) {
 
 // Fatalf implements pebble.Logger.
 func (l pebbleLogger) Fatalf(format string, args ...any) {
-	l.e.fail(fmt.Errorf(format, args...))
-	if l.e.opts.test.guards.fatalReturns {
+	if l.e.opts.test.guards.noStop {
 		return
 	}
+	l.e.fail(fmt.Errorf(format, args...))
 	select {}
 }
 
@@ -104,7 +105,7 @@ func (e *Engine) fileSystem(base vfs.FS) vfs.FS {
 	var fs vfs.FS = &watchFS{
 		FS: base, full: e.space.met, wait: 100 * time.Millisecond,
 		lost: func(err error) {
-			if !e.opts.test.guards.noBackgroundStop {
+			if !e.opts.test.guards.noStop {
 				e.fail(err)
 			}
 		},

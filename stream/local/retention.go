@@ -150,9 +150,7 @@ func (e *Engine) dropShard(ctx context.Context, s *shardState) error {
 				rest = append(rest, other)
 			}
 		}
-		_ = f.batch.Delete(shardKey(s.stream.id, s.id), nil)
-		holes := appendShard([]byte("cg"), s.stream.id, s.id)
-		_ = f.batch.DeleteRange(holes, prefixEnd(holes), nil)
+		f.removeShard(s)
 		f.then = append(f.then, func() {
 			if err := s.stream.setShards(rest); err != nil {
 				f.e.fail(err) // only closed shards are dropped: a bug

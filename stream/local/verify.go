@@ -64,35 +64,39 @@ func (e *DamageError) Error() string {
 // depends on the number of batches.
 func (e *Engine) verify(high *highWater) ([]Finding, error) {
 	var findings []Finding
-	number, _, _, err := e.loadCommit()
-	if err != nil {
-		return []Finding{{File: dbDir, Reason: err.Error()}}, nil
-	}
-	if err := e.loadCatalog(); err != nil {
-		if !isDamage(err) {
-			return nil, err
+	report := func(err error) error {
+		if err != nil && isDamage(err) {
+			findings = append(findings, Finding{File: dbDir, Reason: err.Error()})
+			return nil
 		}
-		return []Finding{{File: dbDir, Reason: err.Error()}}, nil
+		return err
 	}
-	if err := e.loadMarks(); err != nil {
-		findings = append(findings, Finding{File: dbDir, Reason: err.Error()})
+	last, err := e.loadCommit()
+	if err := report(err); err != nil || len(findings) > 0 {
+		return findings, err
 	}
-	if err := e.scan([]byte{spaceState}, func([]byte, []byte) error { return nil }); err != nil {
-		findings = append(findings, Finding{File: dbDir, Reason: err.Error()})
+	if err := report(errors.Join(e.verifyDigest(last.digest), e.loadMarks(), e.loadCatalog())); err != nil {
+		return nil, err
 	}
 	for _, s := range e.catalog.all() {
 		for _, shard := range s.list() {
 			found, err := e.verifyShard(shard)
-			if err != nil && !isDamage(err) {
-				return nil, err
-			}
-			if err != nil {
-				found = append(found, Finding{File: dbDir, Stream: s.name, Shard: shard.id, Reason: err.Error()})
-			}
 			findings = append(findings, found...)
+			if err := report(err); err != nil {
+				return nil, fmt.Errorf("stream %q %s: %w", s.name, shard.id, err)
+			}
 		}
 	}
-	return append(findings, e.compare(high, number)...), nil
+	return append(findings, e.compare(high, last.number)...), nil
+}
+
+// verifyDigest finds streams, marks and state that are missing, or older than the last commit knew them.
+func (e *Engine) verifyDigest(want uint64) error {
+	d, err := e.loadDigest()
+	if err == nil && d.sum != want {
+		err = fmt.Errorf("%w: streams, marks and state are not those of the last commit", errMissing)
+	}
+	return err
 }
 
 // verifyShard finds holes in the run of records that are not written down as such.
@@ -158,14 +162,15 @@ func (e *Engine) compare(high *highWater, number uint64) []Finding {
 	return findings
 }
 
-// loadCommit reads the commit number, the epoch and the time of the last commit.
-func (e *Engine) loadCommit() (number, epoch uint64, at time.Time, err error) {
-	err = fmt.Errorf("%w: the database has no commit number", errMissing)
-	scanErr := e.scan(keyCommit, func(_, value []byte) error {
-		number, epoch, at, err = parseCommitValue(value)
+// loadCommit reads what the last commit knew.
+func (e *Engine) loadCommit() (last commitState, err error) {
+	missing := fmt.Errorf("%w: the database has no commit number", errMissing)
+	err = e.scan(keyCommit, func(_, value []byte) error {
+		missing = nil
+		last, err = decodeCommitState(value)
 		return err
 	})
-	return number, epoch, at, errors.Join(scanErr, err)
+	return last, errors.Join(err, missing)
 }
 
 // loadCatalog reads all streams and shards and where each shard ends.
