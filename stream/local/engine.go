@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -95,6 +96,7 @@ type Engine struct {
 	queue   queue
 	room    *semaphore.Weighted // bytes of commits in hand
 
+	running atomic.Bool   // Open is through
 	stop    chan struct{} // closed by Close: the committer drains and ends
 	stopped chan struct{} // closed by the committer
 	close   sync.Once

@@ -3,6 +3,7 @@ package local
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"syscall"
 	"time"
 
@@ -10,12 +11,13 @@ import (
 )
 
 // watchFS stands between pebble and the disk and judges every error of an operation that writes.
-// Pebble repeats some of them and forgets others; here the first one that may have lost data stops the
-// engine. The exception is a write, create or fallocate that finds no room: it has changed nothing that
-// was acknowledged. It is delayed, because pebble repeats a flush without pause.
+// Pebble repeats some of them, forgets others and panics at some; here the first one that may have lost data stops the
+// engine, and the goroutine that met it waits for the end of the process, so that pebble never gets to act on it.
+// The exception is a table for which there is no room: nothing is lost by it. It is delayed, because pebble
+// tries again without pause.
 type watchFS struct {
 	vfs.FS
-	lost func(error)   // an operation failed after which nothing is certain
+	lost func(error)   // an operation failed after which nothing is certain; returns only while the engine is being opened
 	full func()        // an operation found no room
 	wait time.Duration // how long such an operation is held up
 }
@@ -25,8 +27,8 @@ func (w *watchFS) judge(what, name string, sync bool, err error) error {
 	case err == nil:
 	case !errors.Is(err, syscall.ENOSPC):
 		w.lost(fmt.Errorf("%s %s: %w", what, name, err))
-	case sync:
-		w.lost(fmt.Errorf("%s %s: no room for what was already written: %w", what, name, err))
+	case sync || strings.HasSuffix(name, ".log"):
+		w.lost(fmt.Errorf("%s %s: no room: %w", what, name, err))
 	default:
 		w.full()
 		time.Sleep(w.wait)

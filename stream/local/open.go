@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -150,6 +151,9 @@ func (e *Engine) openExisting() (err error) {
 	if e.pebbleLock, err = pebble.LockDirectory(dir, fs); err != nil {
 		return fmt.Errorf("%w: %w", ErrLocked, err)
 	}
+	if err := settleManifest(fs, dir, e.opts.ReadOnly); err != nil {
+		return err
+	}
 	findings, err := e.inspect(dir)
 	if err != nil {
 		return err
@@ -166,6 +170,29 @@ func (e *Engine) openExisting() (err error) {
 		return err
 	}
 	return e.start()
+}
+
+// settleManifest takes back an unfinished change of the MANIFEST. Pebble makes the new file, then a marker that names it, and then
+// syncs the directory once: a crash in between may leave the marker without the file. The marker before it still names a whole
+// MANIFEST then, since the new one has never been used.
+func settleManifest(fs vfs.FS, dir string, readOnly bool) error {
+	names, err := fs.List(dir)
+	if err != nil {
+		return err
+	}
+	const prefix = "marker.manifest."
+	markers := slices.DeleteFunc(slices.Clone(names), func(n string) bool { return !strings.HasPrefix(n, prefix) })
+	slices.Sort(markers) // by their number, which has leading zeros
+	target := func(marker string) string { return marker[strings.LastIndexByte(marker, '.')+1:] }
+	for i := len(markers) - 1; i > 0 && !readOnly; i-- {
+		if slices.Contains(names, target(markers[i])) || !slices.Contains(names, target(markers[i-1])) {
+			return nil
+		}
+		if err := errors.Join(fs.Remove(fs.PathJoin(dir, markers[i])), syncDir(fs, dir)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // inspect opens the database read-only and verifies it. A read-only engine keeps it open.
@@ -236,6 +263,7 @@ func (e *Engine) start() error {
 		return err
 	}
 	e.space.look(e.now())
+	e.running.Store(true)
 	go e.committer(f)
 	return nil
 }

@@ -76,7 +76,7 @@ func (e *Engine) backgroundError(err error) {
 }
 
 // pebbleLogger passes on what pebble says. Fatalf never returns: pebble would go on and
-// acknowledge commits that are not on disk. Its goroutine waits for the end of the process.
+// acknowledge commits that are not on disk.
 type pebbleLogger struct{ e *Engine }
 
 // Infof implements pebble.Logger; pebble tells of every flush.
@@ -97,21 +97,24 @@ func (l pebbleLogger) Fatalf(format string, args ...any) {
 		return
 	}
 	l.e.fail(fmt.Errorf(format, args...))
-	select {}
+	select {} // also while the engine is being opened: pebble would go on
 }
 
-// fileSystem returns the disk as pebble is to see it: judged, and with a reserve.
+// fileSystem returns the disk as pebble is to see it: with a reserve, and judged.
 func (e *Engine) fileSystem(base vfs.FS) vfs.FS {
-	var fs vfs.FS = &watchFS{
-		FS: base, full: e.space.met, wait: 100 * time.Millisecond,
-		lost: func(err error) {
-			if !e.opts.test.guards.noStop {
-				e.fail(err)
-			}
-		},
+	if !e.opts.test.guards.noReserve {
+		base = vfs.OnDiskFull(base, e.space.free)
 	}
-	if e.opts.test.guards.noReserve {
-		return fs
+	return &watchFS{FS: base, full: e.space.met, wait: 100 * time.Millisecond, lost: e.lose}
+}
+
+// lose stops the engine and never returns, unless the engine is still being opened: then Open returns the error.
+func (e *Engine) lose(cause error) {
+	if e.opts.test.guards.noStop {
+		return
 	}
-	return vfs.OnDiskFull(fs, e.space.free)
+	e.fail(cause)
+	if e.running.Load() {
+		select {}
+	}
 }
