@@ -43,7 +43,10 @@ type Record struct {
 	// HashKey is the explicit hash key the record was put with, or nil.
 	HashKey *Hash
 
-	// ID is the event's identity, or empty.
+	// Source is the name of the source that delivered the event, or empty.
+	Source string
+
+	// ID is the event's identity, or empty. It is unique within the source.
 	ID string
 
 	// Arrived is when the stream accepted the record, to the millisecond. It

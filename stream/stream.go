@@ -117,6 +117,7 @@ type Commit struct {
 // their order within every shard. The events must not be changed until Commit has returned.
 type Put struct {
 	Stream string
+	Source string // who delivered the events; may be empty
 	Events []leat.Event
 }
 
@@ -140,6 +141,31 @@ type Mark struct {
 type Swap struct {
 	Mark        // what to store; a nil Value deletes the mark
 	Was  uint64 // the epoch the stored mark must have; 0: there must be none
+}
+
+// PartialError is returned by an engine that cannot store a Commit as a whole and was refused some of its events. All others
+// are stored, and nothing of State and Marks. Only the refused events may be put again.
+type PartialError struct {
+	Refused [][]int // for each Put the indexes of the events that are not stored, rising
+	Err     error   // why
+}
+
+// Error implements error.
+func (e *PartialError) Error() string {
+	n := 0
+	for _, put := range e.Refused {
+		n += len(put)
+	}
+	return fmt.Sprintf("%d events were refused: %v", n, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *PartialError) Unwrap() error { return e.Err }
+
+// Partial is implemented by an Engine whose Commit may return a *PartialError. Whoever wants the events of a
+// key in order gives such an engine at most one event of a key in one Commit.
+type Partial interface {
+	Partial() bool
 }
 
 // Receipt tells what a Commit did.

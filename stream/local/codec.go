@@ -13,10 +13,10 @@ import (
 
 // A stored batch is the value under one record key: the records that one Put has for one shard.
 //
-//	┌─────────┬───────────┬────────────┬───────────┬──────────┐
-//	│ version │ records   │ arrived ms │ total     │ crc32c   │
-//	│ 1       │ …         │ 8          │ 8         │ 4        │
-//	└─────────┴───────────┴────────────┴───────────┴──────────┘
+//	┌─────────┬───────────────┬────────┬─────────┬────────────┬───────────┬──────────┐
+//	│ version │ source length │ source │ records │ arrived ms │ total     │ crc32c   │
+//	│ 1       │ uvarint       │        │ …       │ 8          │ 8         │ 4        │
+//	└─────────┴───────────────┴────────┴─────────┴────────────┴───────────┴──────────┘
 //
 //	record:
 //	┌───────┬────────────┬───────┬──────────┬──────┬─────────┬──────────┬─────────────┬──────┐
@@ -25,7 +25,7 @@ import (
 //	└───────┴────────────┴───────┴──────────┴──────┴─────────┴──────────┴─────────────┴──────┘
 //	                             └─ flag 1 ────────┘ └ flag 2 ┘└ flag 4 ─┘
 //
-// arrived is when the engine accepted the batch, never falling within a shard; total is the sum of keys and payloads
+// source is the name of the source that delivered the records. arrived is when the engine accepted the batch, never falling within a shard; total is the sum of keys and payloads
 // of the shard up to and with this batch, since the shard began. Both are filled in by the committer. The checksum covers everything before
 // it and then, without storing them, stream, shard, first index and count, so that a batch which lies
 // under the wrong key is damaged too. Fixed-width numbers are big-endian.
@@ -39,6 +39,13 @@ const (
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// appendHead begins a stored batch.
+func appendHead(buf []byte, source string) []byte {
+	buf = append(buf, batchVersion)
+	buf = binary.AppendUvarint(buf, uint64(len(source)))
+	return append(buf, source...)
+}
 
 // appendRecord appends one record of a stored batch.
 func appendRecord(buf []byte, e *leat.Event) []byte {
@@ -95,7 +102,7 @@ func (k batchKey) checksum(body uint32) uint32 {
 	return crc32.Update(body, castagnoli, bound[:])
 }
 
-// sealBatch fills the trailer of value, whose version and records are in place and have the checksum body.
+// sealBatch fills the trailer of value; everything before it is in place and has the checksum body.
 func sealBatch(value []byte, k batchKey, body uint32, arrived time.Time, total uint64) {
 	trailer := value[len(value)-trailerSize:]
 	binary.BigEndian.PutUint64(trailer, uint64(arrived.UnixMilli()))
@@ -113,6 +120,7 @@ var (
 // storedBatch is a stored batch whose checksum was right. Its records share the memory of the value.
 type storedBatch struct {
 	key     batchKey
+	source  string
 	records []byte // what is left to decode
 	next    uint64 // index of the next record
 	arrived time.Time
@@ -121,7 +129,7 @@ type storedBatch struct {
 
 // openBatch checks value and returns it ready for decoding. The value must never be written again.
 func openBatch(k batchKey, value []byte) (storedBatch, error) {
-	if len(value) < 1+trailerSize {
+	if len(value) < 2+trailerSize {
 		return storedBatch{}, errShortBatch
 	}
 	trailer := value[len(value)-trailerSize:]
@@ -132,8 +140,13 @@ func openBatch(k batchKey, value []byte) (storedBatch, error) {
 	if value[0] != batchVersion {
 		return storedBatch{}, fmt.Errorf("stored batch has version %d, this program knows %d", value[0], batchVersion)
 	}
+	d := decoder{buf: value[1 : len(value)-trailerSize]}
+	source := d.string()
+	if d.bad {
+		return storedBatch{}, errRecord
+	}
 	arrived, total := trailerOf(value)
-	return storedBatch{key: k, records: value[1 : len(value)-trailerSize], next: k.first, arrived: arrived, total: total}, nil
+	return storedBatch{key: k, source: source, records: d.buf, next: k.first, arrived: arrived, total: total}, nil
 }
 
 // trailerOf reads the two numbers of the trailer of a value that is long enough.
@@ -164,6 +177,7 @@ func (b *storedBatch) decode(r *leat.Record) error {
 	}
 	r.Data = d.bytes()
 	r.Arrived = b.arrived
+	r.Source = b.source
 	if d.bad || flags&^(flagID|flagTime|flagHashKey) != 0 {
 		return errRecord
 	}

@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/leatstream/leat"
 	"github.com/leatstream/leat/stream"
 )
 
@@ -58,6 +57,7 @@ func (e *Engine) submit(r *request) error {
 func sizeOf(c *stream.Commit) (int, error) {
 	size := 64
 	for i := range c.Puts {
+		size += len(c.Puts[i].Source) + 16
 		if len(c.Puts[i].Events) > maxRecords {
 			return 0, fmt.Errorf("commit %d records for %s: %w: the limit is %d", len(c.Puts[i].Events), c.Puts[i].Stream, stream.ErrTooLarge, maxRecords)
 		}
@@ -117,8 +117,8 @@ type encodedPut struct {
 // run is what one shard gets from one put: a stored batch that lacks its trailer.
 type run struct {
 	shard *shardState
-	value []byte // version, records, room for the trailer
-	sum   uint32 // checksum of version and records
+	value []byte // a stored batch with an empty trailer
+	sum   uint32 // checksum of everything before the trailer
 	count uint32
 	bytes uint64 // keys and payloads
 	first uint64 // set by the committer
@@ -156,18 +156,19 @@ func (e *Engine) encode(r *request) error {
 			return fmt.Errorf("commit: %w", err)
 		}
 		r.puts[i].stream = s
-		r.puts[i].encode(r.commit.Puts[i].Events)
+		r.puts[i].encode(&r.commit.Puts[i])
 	}
 	return nil
 }
 
-func (p *encodedPut) encode(events []leat.Event) {
+func (p *encodedPut) encode(put *stream.Put) {
+	events := put.Events
 	p.router, p.slots = p.stream.routing()
 	p.runs = resize(p.runs, len(p.slots))
 	for i := range p.runs {
 		run := &p.runs[i]
 		run.shard, run.count, run.bytes = p.slots[i], 0, 0
-		run.value = append(run.value[:0], batchVersion)
+		run.value = appendHead(run.value[:0], put.Source)
 	}
 	p.slot = p.slot[:0]
 	for i := range events {

@@ -104,7 +104,7 @@ type Engine struct {
 
 // Limits of one Commit. A larger one is refused with stream.ErrTooLarge.
 const (
-	maxCommit  = 16 << 20 // bytes of a commit, as stored
+	maxCommit  = 32 << 20 // bytes of a commit, as stored: a message of 16 MiB and a batch beside it
 	maxInHand  = 64 << 20 // bytes of all commits that wait; more wait for room
 	maxRecords = 1 << 20  // records of one put
 	maxKeySize = 1 << 10  // bytes of the key of a mark or a state entry
@@ -140,21 +140,28 @@ func (e *Engine) Run(ctx context.Context) error {
 }
 
 // Close finishes what is in hand, seals the log and gives the directory free. Readers end with an
-// error. After a failure nothing is finished: the next Open finds what is there.
+// error. After a failure nothing is finished, and only the end of the process frees the directory:
+// pebble may hang, or still be writing.
 func (e *Engine) Close() error {
 	var err error
 	e.close.Do(func() {
 		close(e.stop)
 		e.wakeReaders()
-		select {
-		case <-e.stopped:
-		case <-e.failure.done:
-		}
-		// After a failure pebble may hang, or still be writing: only the end of the process frees the directory.
-		if err = e.failure.err(); err == nil {
+		closed := make(chan error, 1)
+		go func() {
+			<-e.stopped
+			if e.failure.err() != nil {
+				return
+			}
 			e.using.Lock()
 			defer e.using.Unlock()
-			err = errors.Join(e.high.close(), e.db.Close(), e.release())
+			closed <- errors.Join(e.high.close(), e.db.Close())
+		}()
+		select {
+		case err = <-closed:
+			err = errors.Join(err, e.release())
+		case <-e.failure.done:
+			err = e.failure.err()
 		}
 	})
 	return err

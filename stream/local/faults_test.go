@@ -276,8 +276,11 @@ func TestCrashDuringRecovery(t *testing.T) {
 		}
 		first := crash(mem)
 		_ = e.Close()
+		var mu sync.Mutex
 		var again []*vfs.MemFS
 		opts.FS = errorfs.Wrap(first, errorfs.InjectorFunc(func(op errorfs.Op) error {
+			mu.Lock()
+			defer mu.Unlock()
 			if op.Kind != errorfs.OpFileRead && op.Kind != errorfs.OpFileReadAt && op.Kind != errorfs.OpStat {
 				again = append(again, crash(first))
 			}

@@ -440,7 +440,7 @@ func TestG7DamagedManifestsAreFound(t *testing.T) {
 // G8: a stored batch that is not where it belongs, or not what was written, is never handed out.
 func TestG8BatchesAreBoundToTheirPlace(t *testing.T) {
 	k := batchKey{stream: 1, shard: 2, first: 10, count: 1}
-	value := appendRecord([]byte{batchVersion}, &leat.Event{PartitionKey: "k", Data: []byte("data")})
+	value := appendRecord(appendHead(nil, ""), &leat.Event{PartitionKey: "k", Data: []byte("data")})
 	body := checksum(value)
 	value = append(value, emptyTrailer[:]...)
 	sealBatch(value, k, body, clockEpoch, 5)
@@ -452,7 +452,7 @@ func TestG8BatchesAreBoundToTheirPlace(t *testing.T) {
 			t.Errorf("under %+v: %v", other, err)
 		}
 		// The control: without its checksum the misplaced batch decodes as if nothing were wrong.
-		b := storedBatch{key: other, records: value[1 : len(value)-trailerSize], next: other.first}
+		b := storedBatch{key: other, records: value[2 : len(value)-trailerSize], next: other.first}
 		if err := b.decode(&leat.Record{}); err != nil {
 			t.Errorf("control: %v", err)
 		}

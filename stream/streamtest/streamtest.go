@@ -175,10 +175,12 @@ func testFields(t *testing.T, in Instance) {
 		{PartitionKey: "k", ID: "id-1", HashKey: &place, Time: time.UnixMilli(1700000000123), Cursor: "c", Data: []byte{0, 1, 0xff}},
 		{PartitionKey: "é✓", Time: time.UnixMilli(-5), Data: nil},
 		{PartitionKey: "", ID: "only an id", Data: []byte("")},
-		{PartitionKey: "big", Data: make([]byte, 1<<20)},
+		{PartitionKey: "big", Data: make([]byte, 16<<20)},
 	}
 	before := time.Now().Add(-time.Minute)
-	Put(t, e, "s", events...)
+	if _, err := e.Commit(t.Context(), stream.Commit{Puts: []stream.Put{{Stream: "s", Source: "feed", Events: events}}}); err != nil {
+		t.Fatal(err)
+	}
 	got := ReadAll(t, e, "s", 0, stream.Oldest())
 	if len(got) != len(events) {
 		t.Fatalf("got %d records, want %d", len(got), len(events))
@@ -186,7 +188,7 @@ func testFields(t *testing.T, in Instance) {
 	for i, r := range got {
 		ev := events[i]
 		sameHash := (r.HashKey == nil) == (ev.HashKey == nil) && (r.HashKey == nil || *r.HashKey == *ev.HashKey)
-		if r.PartitionKey != ev.PartitionKey || r.ID != ev.ID || !r.Time.Equal(ev.Time) || string(r.Data) != string(ev.Data) || !sameHash {
+		if r.PartitionKey != ev.PartitionKey || r.ID != ev.ID || r.Source != "feed" || !r.Time.Equal(ev.Time) || string(r.Data) != string(ev.Data) || !sameHash {
 			t.Errorf("record %d: got %.80v, want %.80v", i, r, ev)
 		}
 		if r.Arrived.Before(before) {
