@@ -13,6 +13,7 @@ import (
 	"github.com/leatstream/leat"
 	"github.com/leatstream/leat/internal/setting"
 	"github.com/leatstream/leat/internal/wait"
+	"github.com/leatstream/leat/source"
 	"github.com/leatstream/leat/stream"
 )
 
@@ -37,6 +38,7 @@ type Producer struct {
 	mu      sync.Mutex
 	window  *window
 	pending *gathering
+	mark    source.Mark // as the last delivery has left it
 	epoch   uint64
 	broken  error // the first failure: what came after it is not stored either
 }
@@ -45,18 +47,6 @@ type Producer struct {
 type Remember struct {
 	Window time.Duration
 	Events int
-}
-
-// Delivery is what a source hands over at once.
-type Delivery struct {
-	// Events become records of the stream, in their order, unless the stream has them already.
-	Events []leat.Event
-
-	// Beside are further records that belong to the same step, such as gap records.
-	Beside []stream.Put
-
-	// Mark is the source's position behind the events. Nil leaves the stored one as it is.
-	Mark []byte
 }
 
 // Stats counts what a Producer has done since it was made.
@@ -89,36 +79,34 @@ func (p *Producer) Waiting() int {
 func MarkKey(source string) string { return "source/" + source }
 
 // Begin takes over the source's mark in a new epoch, from which moment a former owner can store nothing any
-// more, and rebuilds the de-duplication window from the tail of the stream. It returns the mark as it was left;
-// nil if there is none.
-func (p *Producer) Begin(ctx context.Context) ([]byte, error) {
+// more, and rebuilds the de-duplication window from the tail of the stream. It implements source.Producer.
+func (p *Producer) Begin(ctx context.Context) (source.Mark, error) {
 	setting.Default(&p.Settings)
 	p.slot = make(chan struct{}, 1)
 	p.pending = newGathering()
 	stored, err := p.Engine.Load(ctx, MarkKey(p.Source))
 	if err != nil {
-		return nil, fmt.Errorf("load the mark of source %q: %w", p.Source, err)
+		return source.Mark{}, fmt.Errorf("load the mark of source %q: %w", p.Source, err)
+	}
+	if p.mark, err = source.DecodeMark(stored.Value); err != nil {
+		return source.Mark{}, fmt.Errorf("source %q: %w", p.Source, err)
 	}
 	p.epoch = stored.Epoch + 1
-	value := stored.Value
-	if value == nil {
-		value = []byte{}
-	}
-	swap := stream.Swap{Mark: stream.Mark{Key: MarkKey(p.Source), Epoch: p.epoch, Value: value}, Was: stored.Epoch}
+	swap := stream.Swap{Mark: stream.Mark{Key: MarkKey(p.Source), Epoch: p.epoch, Value: p.mark.Encode()}, Was: stored.Epoch}
 	if _, err := p.Engine.Commit(ctx, stream.Commit{Marks: []stream.Swap{swap}}); err != nil {
-		return nil, fmt.Errorf("take over source %q: %w", p.Source, err)
+		return source.Mark{}, fmt.Errorf("take over source %q: %w", p.Source, err)
 	}
 	if p.Remember.Events > 0 {
 		p.window, err = rebuild(ctx, p)
 	}
-	return stored.Value, err
+	return p.mark, err
 }
 
 // Put returns nil once the delivery is durable. It blocks while the stream takes no more, and tries again as long as ctx lives where the
 // stream refuses for now. Puts that run at the same time become durable in the order in which they were called,
 // and mostly together. After an error nothing further is stored until Begin is called again:
 // what has been dropped as a duplicate may have been a duplicate of what was lost.
-func (p *Producer) Put(ctx context.Context, d Delivery) error {
+func (p *Producer) Put(ctx context.Context, d source.Delivery) error {
 	g, first, err := p.gather(ctx, d)
 	if err != nil {
 		return err
@@ -138,7 +126,8 @@ func (p *Producer) Put(ctx context.Context, d Delivery) error {
 type gathering struct {
 	events []leat.Event
 	beside []stream.Put
-	mark   []byte
+	moved  bool   // the mark
+	mark   []byte // set when closed
 	bytes  int
 	led    bool          // somebody commits it
 	full   chan struct{} // closed when it takes no more
@@ -152,7 +141,7 @@ func newGathering() *gathering {
 }
 
 // gather adds d to the pending gathering, waiting for room, and reports whether d is the first in it.
-func (p *Producer) gather(ctx context.Context, d Delivery) (g *gathering, first bool, err error) {
+func (p *Producer) gather(ctx context.Context, d source.Delivery) (g *gathering, first bool, err error) {
 	for {
 		p.mu.Lock()
 		if p.broken != nil {
@@ -175,7 +164,7 @@ func (p *Producer) gather(ctx context.Context, d Delivery) (g *gathering, first 
 	}
 }
 
-func (p *Producer) add(g *gathering, d Delivery) {
+func (p *Producer) add(g *gathering, d source.Delivery) {
 	now := time.Now()
 	for i := range d.Events {
 		e := &d.Events[i]
@@ -187,8 +176,9 @@ func (p *Producer) add(g *gathering, d Delivery) {
 		g.bytes += e.Size()
 	}
 	g.beside = append(g.beside, d.Beside...)
-	if d.Mark != nil {
-		g.mark = d.Mark
+	if d.Move != nil {
+		d.Move(&p.mark)
+		g.moved = true
 	}
 	if len(g.events) >= p.Settings.Records || g.bytes >= int(p.Settings.Bytes) {
 		p.shut(g)
@@ -198,6 +188,9 @@ func (p *Producer) add(g *gathering, d Delivery) {
 func (p *Producer) shut(g *gathering) {
 	if !g.closed {
 		g.closed = true
+		if g.moved {
+			g.mark = p.mark.Encode()
+		}
 		close(g.full)
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/leatstream/leat"
 	"github.com/leatstream/leat/producer"
+	"github.com/leatstream/leat/source"
 	"github.com/leatstream/leat/stream"
 	"github.com/leatstream/leat/stream/local"
 	"github.com/leatstream/leat/stream/streamtest"
@@ -48,7 +49,12 @@ func events(from, to int) []leat.Event {
 	return out
 }
 
-func put(t testing.TB, p *producer.Producer, d producer.Delivery) {
+// to moves the mark to a cursor.
+func to(cursor leat.Cursor) func(*source.Mark) {
+	return func(m *source.Mark) { m.Cursor = cursor }
+}
+
+func put(t testing.TB, p *producer.Producer, d source.Delivery) {
 	t.Helper()
 	if err := p.Put(t.Context(), d); err != nil {
 		t.Fatal(err)
@@ -68,11 +74,11 @@ func byKey(t testing.TB, e streamtest.Engine) map[string]string {
 func TestDuplicatesAreDroppedAlsoAfterARestart(t *testing.T) {
 	e := engine(t, 3)
 	p := begin(t, e, nil)
-	put(t, p, producer.Delivery{Events: events(0, 100)})
-	put(t, p, producer.Delivery{Events: events(50, 150)})
-	put(t, p, producer.Delivery{Events: []leat.Event{{Data: []byte("no id")}, {Data: []byte("no id")}}})
+	put(t, p, source.Delivery{Events: events(0, 100)})
+	put(t, p, source.Delivery{Events: events(50, 150)})
+	put(t, p, source.Delivery{Events: []leat.Event{{Data: []byte("no id")}, {Data: []byte("no id")}}})
 	p = begin(t, e, nil)
-	put(t, p, producer.Delivery{Events: events(0, 160)})
+	put(t, p, source.Delivery{Events: events(0, 160)})
 	if n := len(streamtest.ReadStream(t, e, "s")); n != 162 {
 		t.Errorf("the stream has %d records, want 160 and the two without identity", n)
 	}
@@ -83,9 +89,9 @@ func TestDuplicatesAreDroppedAlsoAfterARestart(t *testing.T) {
 
 func TestIdentitiesBelongToTheirSource(t *testing.T) {
 	e := engine(t, 1)
-	put(t, begin(t, e, nil), producer.Delivery{Events: events(0, 10)})
+	put(t, begin(t, e, nil), source.Delivery{Events: events(0, 10)})
 	other := begin(t, e, func(p *producer.Producer) { p.Source = "other" })
-	put(t, other, producer.Delivery{Events: events(0, 10)})
+	put(t, other, source.Delivery{Events: events(0, 10)})
 	if n := len(streamtest.ReadStream(t, e, "s")); n != 20 {
 		t.Errorf("the stream has %d records, want those of both sources", n)
 	}
@@ -94,12 +100,12 @@ func TestIdentitiesBelongToTheirSource(t *testing.T) {
 func TestTheWindowIsBounded(t *testing.T) {
 	e := engine(t, 1)
 	p := begin(t, e, func(p *producer.Producer) { p.Remember.Events = 10 })
-	put(t, p, producer.Delivery{Events: events(0, 30)})
-	put(t, p, producer.Delivery{Events: events(0, 30)}) // 0 to 19 are forgotten, and so is each of the others before its turn comes
+	put(t, p, source.Delivery{Events: events(0, 30)})
+	put(t, p, source.Delivery{Events: events(0, 30)}) // 0 to 19 are forgotten, and so is each of the others before its turn comes
 	if n := len(streamtest.ReadStream(t, e, "s")); n != 60 {
 		t.Errorf("the stream has %d records, want 60", n)
 	}
-	put(t, p, producer.Delivery{Events: events(20, 30)})
+	put(t, p, source.Delivery{Events: events(20, 30)})
 	if s := p.Stats(); s.Duplicates != 10 {
 		t.Errorf("the last ten were to be known: %+v", s)
 	}
@@ -137,10 +143,10 @@ func TestConcurrentPutsShareACommit(t *testing.T) {
 	g := newGate(e)
 	p := begin(t, g, nil)
 	var group sync.WaitGroup
-	group.Go(func() { put(t, p, producer.Delivery{Events: events(0, 1)}) })
+	group.Go(func() { put(t, p, source.Delivery{Events: events(0, 1)}) })
 	<-g.arrived
 	for i := range 20 {
-		group.Go(func() { put(t, p, producer.Delivery{Events: events(i+1, i+2), Mark: []byte("m")}) })
+		group.Go(func() { put(t, p, source.Delivery{Events: events(i+1, i+2), Move: to("m")}) })
 	}
 	for p.Waiting() < 20 { // they wait together while the first commit is under way
 		select {
@@ -165,12 +171,12 @@ func TestPutsOfDuplicatesWaitForWhatTheyRepeat(t *testing.T) {
 	g := newGate(e)
 	p := begin(t, g, nil)
 	var group sync.WaitGroup
-	group.Go(func() { put(t, p, producer.Delivery{Events: events(0, 5)}) })
+	group.Go(func() { put(t, p, source.Delivery{Events: events(0, 5)}) })
 	<-g.arrived
 	returned := make(chan struct{}, 3)
 	for range 3 {
 		group.Go(func() {
-			put(t, p, producer.Delivery{Events: events(0, 5)})
+			put(t, p, source.Delivery{Events: events(0, 5)})
 			if n := len(streamtest.ReadStream(t, e, "s")); n != 5 {
 				t.Errorf("a put of duplicates returned while %d of 5 are durable", n)
 			}
@@ -192,7 +198,7 @@ func TestCommitsAreBounded(t *testing.T) {
 	p := begin(t, g, func(p *producer.Producer) { p.Settings.Records = 10 })
 	var group sync.WaitGroup
 	for i := range 8 {
-		group.Go(func() { put(t, p, producer.Delivery{Events: events(i*4, i*4+4)}) })
+		group.Go(func() { put(t, p, source.Delivery{Events: events(i*4, i*4+4)}) })
 		g.leave <- nil
 	}
 	group.Wait()
@@ -206,17 +212,17 @@ func TestCommitsAreBounded(t *testing.T) {
 func TestTheMarkMovesWithTheRecords(t *testing.T) {
 	e := engine(t, 1)
 	p := &producer.Producer{Engine: e, Stream: "s", Source: "feed"}
-	if mark, err := p.Begin(t.Context()); err != nil || mark != nil {
-		t.Fatalf("the first mark is %q, %v", mark, err)
+	if mark, err := p.Begin(t.Context()); err != nil || mark != (source.Mark{}) {
+		t.Fatalf("the first mark is %v, %v", mark, err)
 	}
-	put(t, p, producer.Delivery{Events: events(0, 3), Mark: []byte("three")})
-	put(t, p, producer.Delivery{Events: events(3, 4)})
-	put(t, p, producer.Delivery{Mark: []byte("alone"), Beside: []stream.Put{{Stream: "s", Events: events(9, 10)}}})
+	put(t, p, source.Delivery{Events: events(0, 3), Move: to("three")})
+	put(t, p, source.Delivery{Events: events(3, 4)})
+	put(t, p, source.Delivery{Move: to("alone"), Beside: []stream.Put{{Stream: "s", Events: events(9, 10)}}})
 	next := &producer.Producer{Engine: e, Stream: "s", Source: "feed"}
-	if mark, err := next.Begin(t.Context()); err != nil || string(mark) != "alone" {
-		t.Errorf("the mark is %q, %v", mark, err)
+	if mark, err := next.Begin(t.Context()); err != nil || mark.Cursor != "alone" {
+		t.Errorf("the mark is %v, %v", mark, err)
 	}
-	if err := p.Put(t.Context(), producer.Delivery{Events: events(5, 6), Mark: []byte("late")}); !errors.Is(err, stream.ErrFenced) {
+	if err := p.Put(t.Context(), source.Delivery{Events: events(5, 6), Move: to("late")}); !errors.Is(err, stream.ErrFenced) {
 		t.Errorf("the former owner got %v", err)
 	}
 	if n := len(streamtest.ReadStream(t, e, "s")); n != 5 {
@@ -232,7 +238,7 @@ func TestFullStreamsAreTriedAgain(t *testing.T) {
 		g.leave <- fmt.Errorf("put: %w", stream.ErrFull)
 	}
 	g.leave <- nil
-	put(t, p, producer.Delivery{Events: events(0, 5)})
+	put(t, p, source.Delivery{Events: events(0, 5)})
 	if s := p.Stats(); s.Refused != 3 || s.Records != 5 {
 		t.Errorf("stats: %+v", s)
 	}
@@ -244,14 +250,14 @@ func TestNothingIsStoredAfterAFailure(t *testing.T) {
 	p := begin(t, g, nil)
 	broken := errors.New("broken")
 	g.leave <- broken
-	if err := p.Put(t.Context(), producer.Delivery{Events: events(0, 5)}); !errors.Is(err, broken) {
+	if err := p.Put(t.Context(), source.Delivery{Events: events(0, 5)}); !errors.Is(err, broken) {
 		t.Errorf("got %v", err)
 	}
-	if err := p.Put(t.Context(), producer.Delivery{Events: events(0, 9), Mark: []byte("nine")}); !errors.Is(err, broken) {
+	if err := p.Put(t.Context(), source.Delivery{Events: events(0, 9), Move: to("nine")}); !errors.Is(err, broken) {
 		t.Errorf("after the failure: got %v; its first five would be dropped as duplicates of what was lost", err)
 	}
 	p = begin(t, e, nil)
-	put(t, p, producer.Delivery{Events: events(0, 9)})
+	put(t, p, source.Delivery{Events: events(0, 9)})
 	if n := len(streamtest.ReadStream(t, e, "s")); n != 9 {
 		t.Errorf("the stream has %d records, want 9", n)
 	}
@@ -304,8 +310,8 @@ func (p *partial) Commit(ctx context.Context, c stream.Commit) (stream.Receipt, 
 func TestKeyOrderSurvivesPartialRefusal(t *testing.T) {
 	e := engine(t, 4)
 	p := begin(t, &partial{e, rand.New(rand.NewPCG(1, 2)), t}, nil)
-	put(t, p, producer.Delivery{Events: events(0, 20), Mark: []byte("m")})
-	put(t, p, producer.Delivery{Events: events(20, 40), Mark: []byte("n")})
+	put(t, p, source.Delivery{Events: events(0, 20), Move: to("m")})
+	put(t, p, source.Delivery{Events: events(20, 40), Move: to("n")})
 	got := byKey(t, e)
 	for k := range 5 {
 		var want strings.Builder
@@ -316,8 +322,12 @@ func TestKeyOrderSurvivesPartialRefusal(t *testing.T) {
 			t.Errorf("key %s: got %s, want %s", key, got[key], want.String())
 		}
 	}
-	if m, err := e.Load(t.Context(), producer.MarkKey("feed")); err != nil || string(m.Value) != "n" {
-		t.Errorf("the mark is %q, %v", m.Value, err)
+	stored, err := e.Load(t.Context(), producer.MarkKey("feed"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m, err := source.DecodeMark(stored.Value); err != nil || m.Cursor != "n" {
+		t.Errorf("the mark is %q, %v", stored.Value, err)
 	}
 }
 
@@ -332,7 +342,7 @@ func BenchmarkPut(b *testing.B) {
 			n++
 			batch[i] = leat.Event{ID: fmt.Sprint(n), PartitionKey: "k", Data: make([]byte, 200)}
 		}
-		put(b, p, producer.Delivery{Events: batch})
+		put(b, p, source.Delivery{Events: batch})
 	}
 	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "events/s")
 }

@@ -1,0 +1,83 @@
+package source
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/leatstream/leat"
+	"github.com/leatstream/leat/stream"
+)
+
+// Producer is what a Manager hands its events to. Package producer has the one of the house.
+type Producer interface {
+	// Begin takes the source over from whoever had it and returns the mark as that one left it; the zero Mark if nobody had.
+	Begin(ctx context.Context) (Mark, error)
+
+	// Put returns nil once the delivery is durable.
+	Put(ctx context.Context, d Delivery) error
+}
+
+// Delivery is what a source hands over at once.
+type Delivery struct {
+	// Events become records of the stream, in their order, unless the stream has them already.
+	Events []leat.Event
+
+	// Beside are further records that belong to the same step, such as gap records.
+	Beside []stream.Put
+
+	// Move changes the source's mark, which is stored in the same commit. It is called once, and in the order in
+	// which deliveries become durable; it must not block. Nil leaves the mark as it is.
+	Move func(*Mark)
+}
+
+// Mark is where a source is. It is stored together with the records before it.
+type Mark struct {
+	// Cursor is the provider's position to resume from.
+	Cursor leat.Cursor `json:"cursor,omitempty"`
+
+	// Covered is the time up to which everything the provider sent is stored, or reported as a gap.
+	Covered time.Time `json:"covered,omitzero"`
+}
+
+// Encode returns the stored form of m.
+func (m Mark) Encode() []byte {
+	text, err := json.Marshal(m)
+	if err != nil {
+		panic(err) // a plain struct
+	}
+	return text
+}
+
+// DecodeMark reads what Encode made. Nothing at all is the zero Mark.
+func DecodeMark(text []byte) (m Mark, err error) {
+	if len(text) == 0 {
+		return m, nil
+	}
+	if err := json.Unmarshal(text, &m); err != nil {
+		return m, fmt.Errorf("stored mark of a source: %w", err)
+	}
+	return m, nil
+}
+
+// Gap is a stretch of time, or a single message, that the provider did not deliver. It is the payload of
+// a gap record, as JSON.
+type Gap struct {
+	Source string    `json:"source"`
+	From   time.Time `json:"from"`              // the last moment known to be covered
+	To     time.Time `json:"to"`                // the next moment known to be covered
+	How    string    `json:"how"`               // no_connection, too_large
+	Reason string    `json:"reason"`            // in words
+	Lost   int64     `json:"missing,omitempty"` // how many events, where that is known
+}
+
+// record returns the event that goes into the gap stream.
+func (g Gap) record() leat.Event {
+	g.From, g.To = g.From.UTC(), g.To.UTC()
+	text, err := json.Marshal(g)
+	if err != nil {
+		panic(err) // a plain struct
+	}
+	return leat.Event{PartitionKey: g.Source, Time: g.From, Data: text}
+}

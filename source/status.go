@@ -1,0 +1,129 @@
+package source
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/leatstream/leat"
+)
+
+// State is what a source or one of its connections is doing.
+type State string
+
+// The states of a source and of its connections. A source is live while one connection is, and failing when
+// none is and several attempts have failed, or the provider turned us away.
+const (
+	Connecting State = "connecting"
+	Live       State = "live"
+	Waiting    State = "waiting" // until the next attempt
+	Failing    State = "failing"
+)
+
+// Status is what a source is doing at one moment.
+type Status struct {
+	Name      string        `json:"name"`
+	State     State         `json:"state"`
+	Slots     []SlotStatus  `json:"connections"`
+	Events    int64         `json:"events"`             // received, duplicates included
+	LastData  time.Time     `json:"last_data,omitzero"` //
+	Cursor    leat.Cursor   `json:"cursor,omitempty"`   // durable
+	Covered   time.Time     `json:"covered,omitzero"`   // complete or reported up to here
+	GapSince  time.Time     `json:"gap_since,omitzero"` // nothing covers since then; zero: something does
+	Gaps      int64         `json:"gaps"`               // gap records written since the start
+	GapTime   time.Duration `json:"gap_time_ns"`        // the time they cover
+	Skipped   int64         `json:"skipped"`            // messages left out, such as those that are too large
+	Opened    int64         `json:"opened"`             // connections opened since the start
+	Ends      map[End]int64 `json:"-"`                  // why connections ended
+	LastEnd   string        `json:"last_end,omitempty"` // the last reason, in words
+	LastEndAt time.Time     `json:"last_end_at,omitzero"`
+}
+
+// End is a reason for the end of a connection, as a label.
+type End struct {
+	Kind EndKind
+	Code int
+}
+
+// SlotStatus is what one of the connections of a source is doing.
+type SlotStatus struct {
+	State    State     `json:"state"`
+	Since    time.Time `json:"since"`
+	Until    time.Time `json:"until,omitzero"`     // of waiting
+	Failures int       `json:"failures,omitempty"` // attempts without success in a row
+	Reason   string    `json:"reason,omitempty"`   // why the last one ended
+	refused  bool
+}
+
+// Status returns what the source is doing. It may be called at any time, also before Run.
+func (m *Manager) Status() Status {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.status
+	s.Name = m.Name
+	s.Slots = slices.Clone(s.Slots)
+	s.Ends = maps.Clone(s.Ends)
+	s.Cursor, s.Covered = m.cursor, m.cover.frontier
+	if len(m.cover.spans) > 0 || s.Opened > 0 {
+		s.GapSince = m.cover.open()
+	}
+	s.State = Connecting
+	for _, slot := range s.Slots {
+		switch {
+		case slot.State == Live:
+			s.State = Live
+		case s.State == Connecting && (slot.Failures >= 3 || slot.refused):
+			s.State = Failing
+		}
+	}
+	return s
+}
+
+func (s *Status) slot(n int, state State, now time.Time) {
+	s.Slots[n].State, s.Slots[n].Since, s.Slots[n].Until = state, now, time.Time{}
+	if state == Live {
+		s.Opened++
+	}
+}
+
+func (s *Status) ended(n int, end *EndError, now time.Time) {
+	s.Ends[End{end.Kind, end.Code}]++
+	s.LastEnd, s.LastEndAt = end.Error(), now
+	s.Slots[n].Reason = s.LastEnd
+	s.Slots[n].refused = end.Refused()
+}
+
+func (m *Manager) setState(n int, state State) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.status.slot(n, state, time.Now())
+}
+
+// resume returns the cursor for the next connection.
+func (m *Manager) resume() leat.Cursor {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.cursor
+}
+
+// notOpened notes an attempt that did not become a connection.
+func (m *Manager) notOpened(n int, end *EndError) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.lastEnd = end.Error()
+	m.status.ended(n, end, time.Now())
+}
+
+// waiting notes a pause and tells of it.
+func (m *Manager) waiting(n int, d time.Duration, failures int, cause error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := time.Now()
+	m.status.slot(n, Waiting, now)
+	m.status.Slots[n].Until, m.status.Slots[n].Failures = now.Add(d), failures
+	var end *EndError
+	if errors.As(cause, &end) {
+		m.log.Warn("not connected", "connection", n, "kind", string(end.Kind), "code", end.Code, "reason", end.Reason, "error", end.Err, "failures", failures, "next_attempt_in", d.Round(time.Millisecond))
+	}
+}
