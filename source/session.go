@@ -44,6 +44,9 @@ func (m *Manager) start(late context.Context, slot int, conn Conn, resumed bool)
 // close ends the connection for a reason of ours. What it has received is still delivered.
 func (s *session) close(why EndKind) {
 	s.closing.CompareAndSwap(nil, &why)
+	if a, ok := s.conn.(Aborter); ok && why == EndStall {
+		a.Abort() // whoever sends nothing answers no goodbye
+	}
 	_ = s.conn.Close()
 }
 

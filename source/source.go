@@ -29,8 +29,8 @@ type Conn interface {
 	// connection too. The caller owns the slice until the next call, and the events for good.
 	Next(ctx context.Context) ([]leat.Event, error)
 
-	// Close ends the connection and frees everything. It may be called at any time,
-	// also while Next waits, which then returns an error.
+	// Close ends the connection and frees everything. It may be called at any time and more than once,
+	// also while Next waits. Next then returns what had been received, and an error after that.
 	Close() error
 }
 
@@ -39,6 +39,12 @@ type Alive interface {
 	// Alive returns when the provider last proved that it would have delivered,
 	// for example by answering a ping. Zero: never. It may be called at any time.
 	Alive() time.Time
+}
+
+// Aborter is implemented by a Conn that can be ended at once, without the goodbye of Close.
+type Aborter interface {
+	// Abort frees everything. It may be called at any time, and Close after it.
+	Abort()
 }
 
 // EndError says why a connection ended, or why none came about.

@@ -3,7 +3,6 @@ package local
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/leatstream/leat/stream"
@@ -23,8 +22,8 @@ func (e *Engine) Commit(ctx context.Context, c stream.Commit) (stream.Receipt, e
 		return stream.Receipt{}, err
 	}
 	defer e.room.Release(int64(size))
-	r := requests.Get().(*request)
-	defer r.recycle()
+	r := e.requests.Get().(*request)
+	defer e.recycle(r)
 	r.commit = &c
 	if err := e.encode(r); err != nil {
 		return stream.Receipt{}, err
@@ -125,10 +124,10 @@ type run struct {
 	at    time.Time
 }
 
-var requests = sync.Pool{New: func() any { return &request{done: make(chan error, 1)} }}
+func newRequest() any { return &request{done: make(chan error, 1)} }
 
 // recycle gives r back unless somebody may still use it. Buffers beyond the usual size are left to the collector.
-func (r *request) recycle() {
+func (e *Engine) recycle(r *request) {
 	if r.lost {
 		return
 	}
@@ -144,7 +143,7 @@ func (r *request) recycle() {
 		p.stream, p.router, p.slots = nil, nil, nil
 	}
 	r.commit, r.change = nil, nil
-	requests.Put(r)
+	e.requests.Put(r)
 }
 
 // encode encodes all puts of r for the shards that are open now.

@@ -91,10 +91,11 @@ type Engine struct {
 	failure    *failure
 	damage     []Finding // of a read-only engine: what a writing Open would refuse for
 
-	catalog catalog
-	marks   markTable
-	queue   queue
-	room    *semaphore.Weighted // bytes of commits in hand
+	catalog  catalog
+	marks    markTable
+	queue    queue
+	requests sync.Pool
+	room     *semaphore.Weighted // bytes of commits in hand
 
 	running atomic.Bool   // Open is through
 	stop    chan struct{} // closed by Close: the committer drains and ends

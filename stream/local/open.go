@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -22,8 +23,9 @@ func Open(dir string, opts Options) (*Engine, error) {
 	e := &Engine{
 		dir: dir, opts: opts, log: cmp.Or(opts.Logger, slog.New(slog.DiscardHandler)),
 		failure: newFailure(), room: semaphore.NewWeighted(maxInHand),
-		queue: queue{wake: make(chan struct{}, 1)},
-		stop:  make(chan struct{}), stopped: make(chan struct{}),
+		requests: sync.Pool{New: newRequest},
+		queue:    queue{wake: make(chan struct{}, 1)},
+		stop:     make(chan struct{}), stopped: make(chan struct{}),
 	}
 	e.opts.MemTable = cmp.Or(opts.MemTable, 16<<20)
 	if err := e.open(); err != nil {

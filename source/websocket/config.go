@@ -1,0 +1,90 @@
+// Package websocket connects to providers that push events over a WebSocket.
+package websocket
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"time"
+
+	"github.com/leatstream/leat/internal/expression"
+	"github.com/leatstream/leat/internal/setting"
+)
+
+// Config are the settings of one provider. Texts may contain {{cursor}}, the position to
+// resume from; it is empty at the first connection. They are evaluated again at every attempt.
+type Config struct {
+	// The address, ws:// or wss://. What {{…}} inserts is escaped.
+	URL expression.Template `yaml:"url,required"`
+
+	// Query parameters that are added to the address. One whose value is empty is left out.
+	Query map[string]expression.Template `yaml:"query"`
+
+	// Header fields of the handshake, such as an API key.
+	Headers map[string]setting.Secret `yaml:"headers"`
+
+	// What to say once the connection is open: a text, or a mapping or list that is sent as JSON.
+	Subscribe Message `yaml:"subscribe"`
+
+	// How long connecting, the handshake and subscribing may take, each.
+	Timeout time.Duration `yaml:"timeout" default:"10s" min:"100ms"`
+
+	// How often a ping is sent. "off": never.
+	Ping time.Duration `yaml:"ping" default:"15s"`
+
+	// How long to wait for the answer to a ping before the connection counts as dead.
+	PongWait time.Duration `yaml:"pong_wait" default:"10s" min:"100ms"`
+
+	// The largest message, after decompression. A larger one is left out and becomes a gap record; the
+	// connection goes on.
+	MaxMessage setting.Size `yaml:"max_message" default:"16MiB" min:"1KiB" max:"16MiB"`
+
+	// Whether to offer compression (permessage-deflate) to the provider.
+	Compression string `yaml:"compression" default:"offer" enum:"offer,off"`
+}
+
+// Check returns what is wrong with the settings taken together.
+func (c *Config) Check() error {
+	text, err := c.URL.Expand(map[string]any{"cursor": ""}, url.QueryEscape)
+	if err != nil {
+		return &setting.FieldError{Field: "url", Err: err}
+	}
+	u, err := url.Parse(text)
+	if err != nil {
+		return &setting.FieldError{Field: "url", Err: fmt.Errorf("not an address: %w", err)}
+	}
+	if u.Scheme != "ws" && u.Scheme != "wss" || u.Host == "" {
+		return &setting.FieldError{Field: "url", Err: fmt.Errorf("expected an address that begins with ws:// or wss://, got %q", u.Redacted())}
+	}
+	return nil
+}
+
+// Message is a text to be sent. In YAML it is a text, or a mapping or list that is sent as JSON.
+type Message struct {
+	text expression.Template
+	set  bool
+}
+
+// NewMessage returns the Message of a text.
+func NewMessage(text string) (Message, error) {
+	t, err := expression.ParseTemplate(text)
+	return Message{t, err == nil}, err
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (m *Message) UnmarshalText(text []byte) (err error) {
+	*m, err = NewMessage(string(text))
+	return err
+}
+
+// UnmarshalValue takes a mapping or list as plain Go values; package config calls it.
+func (m *Message) UnmarshalValue(value any) error {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return fmt.Errorf("cannot be sent as JSON: %w", err)
+	}
+	return m.UnmarshalText(text)
+}
+
+// IsZero reports whether there is nothing to be sent.
+func (m *Message) IsZero() bool { return !m.set }
