@@ -45,8 +45,12 @@ type Manager struct {
 	status   Status
 }
 
-// rotationOverlap is how long an old connection is kept beside its successor.
-const rotationOverlap = 5 * time.Second
+// An old connection is kept beside its successor for rotationOverlap, and up to longestOverlap if it gives no sign of life.
+const (
+	rotationOverlap = 5 * time.Second
+	longestOverlap  = 45 * time.Second
+	overlapStep     = 250 * time.Millisecond
+)
 
 // pulseEvery is how often the time that is covered is stored while no events are.
 const pulseEvery = 10 * time.Second
@@ -167,6 +171,22 @@ func (m *Manager) deliver(ctx context.Context, s *session, events []leat.Event) 
 		m.mu.Unlock()
 	}
 	return nil
+}
+
+// handedOver reports whether the old connection was alive after the new one had been taken up; it then covers up to now.
+func (m *Manager) handedOver(old, next *session) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	next.observe()
+	sign := old.last
+	if a, ok := old.conn.(Alive); ok && a.Alive().After(sign) {
+		sign = a.Alive()
+	}
+	if next.span.start.IsZero() || !sign.After(next.span.start) {
+		return false
+	}
+	old.span.life(sign)
+	return true
 }
 
 // skipped writes down a message that was left out.

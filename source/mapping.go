@@ -45,7 +45,7 @@ func parseTime(text string) time.Time {
 	}
 	whole, fraction, _ := strings.Cut(text, ".")
 	n, err := strconv.ParseInt(whole, 10, 64)
-	if err != nil {
+	if err != nil || strings.Trim(fraction, "0123456789") != "" {
 		if f, err := strconv.ParseFloat(text, 64); err == nil && f > 0 && f < 1e11 {
 			return time.Unix(0, int64(f*1e9))
 		}

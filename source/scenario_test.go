@@ -322,3 +322,5 @@ func TestS4SilentProvidersAreLeft(t *testing.T) {
 		}
 	})
 }
+
+func handler(h any) http.Handler { return h.(http.Handler) }

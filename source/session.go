@@ -112,8 +112,8 @@ func (s *session) ended(err error) {
 	m := s.m
 	m.mu.Lock()
 	s.observe()
-	if end.Kind == EndClose || end.Kind == EndRotation || end.Kind == EndShutdown {
-		s.span.life(now) // whatever was sent before has arrived
+	if end.Kind == EndClose {
+		s.span.life(now) // whatever the provider sent before it said goodbye has arrived
 	}
 	s.span.live = false
 	m.sessions = slices.DeleteFunc(m.sessions, func(o *session) bool { return o == s })

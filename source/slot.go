@@ -77,11 +77,10 @@ func (s *slot) replace(ctx context.Context, old *session) (*session, error) {
 	}
 	next := s.open(ctx)
 	s.retired.Go(func() {
-		if next != nil {
-			_ = wait.For(ctx, rotationOverlap)
-			old.close(EndRotation)
-		} else {
+		if next == nil {
 			old.close(EndShutdown)
+		} else {
+			s.retire(ctx, old, next)
 		}
 		<-old.done
 	})
@@ -90,6 +89,20 @@ func (s *slot) replace(ctx context.Context, old *session) (*session, error) {
 		return nil, old.bad
 	}
 	return next, nil
+}
+
+// retire closes a connection that has a successor: once they have been open together for a while, and the old one has given a
+// sign of life after the first one of the new, so that one of them covered every moment.
+func (s *slot) retire(ctx context.Context, old, next *session) {
+	for waited := time.Duration(0); waited < longestOverlap; waited += overlapStep {
+		if wait.For(ctx, overlapStep) != nil {
+			break
+		}
+		if waited+overlapStep >= rotationOverlap && s.m.handedOver(old, next) {
+			break
+		}
+	}
+	old.close(EndRotation)
 }
 
 // open tries until there is a connection, or ctx ends: then it returns nil.

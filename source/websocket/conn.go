@@ -25,8 +25,8 @@ const (
 	// chunkSize is the size of the buffers that messages are read into.
 	chunkSize = 256 << 10
 
-	// maxDiscarded is how much of a message that is too large is read past, in sizes of the largest that is not.
-	maxDiscarded = 64
+	// maxDiscarded is how many bytes of a message that is too large are read past before the connection is given up.
+	maxDiscarded = 1 << 30
 
 	// closeTimeout bounds the goodbye.
 	closeTimeout = time.Second
@@ -34,13 +34,13 @@ const (
 
 // conn implements source.Conn. One goroutine reads ahead while the caller works, another one pings.
 type conn struct {
-	ws     *websocket.Conn
-	config *Config
-	stop   context.CancelFunc // ends both goroutines
-	done   sync.WaitGroup
-	alive  atomic.Int64 // Unix nanoseconds of the last pong; 0: none
-	dead   atomic.Bool  // a ping was not answered
-	once   sync.Once
+	ws      *websocket.Conn
+	config  *Config
+	stop    context.CancelFunc // ends both goroutines
+	done    sync.WaitGroup
+	alive   atomic.Int64 // Unix nanoseconds of the last pong; 0: none
+	dead    atomic.Bool  // a ping was not answered
+	closing atomic.Bool
 
 	chunk []byte // owned by the reading goroutine; what is handed out is never written again
 
@@ -120,21 +120,17 @@ func (c *conn) Alive() time.Time {
 // Close implements source.Conn. It says goodbye and waits a second at most for the answer. What has been read is still
 // handed out by Next.
 func (c *conn) Close() error {
-	c.once.Do(func() {
-		if c.ended() == nil {
-			t := time.AfterFunc(closeTimeout, func() { _ = c.ws.CloseNow() })
-			_ = c.ws.Close(websocket.StatusNormalClosure, "")
-			t.Stop()
-		}
-		c.release()
-	})
+	if c.closing.CompareAndSwap(false, true) && c.ended() == nil {
+		t := time.AfterFunc(closeTimeout, func() { _ = c.ws.CloseNow() })
+		_ = c.ws.Close(websocket.StatusNormalClosure, "")
+		t.Stop()
+	}
+	c.Abort()
 	return nil
 }
 
 // Abort implements source.Aborter.
-func (c *conn) Abort() { c.once.Do(c.release) }
-
-func (c *conn) release() {
+func (c *conn) Abort() {
 	_ = c.ws.CloseNow()
 	c.stop()
 	c.done.Wait()
@@ -272,10 +268,9 @@ func (c *conn) grow(start *int) {
 
 // discard reads past the rest of a message, up to a bound.
 func (c *conn) discard(r io.Reader, size int64) (*source.SkipError, error) {
-	bound := maxDiscarded * int64(c.config.MaxMessage)
-	n, err := io.Copy(io.Discard, io.LimitReader(r, bound))
+	n, err := io.Copy(io.Discard, io.LimitReader(r, maxDiscarded))
 	size += n
-	if err == nil && n == bound {
+	if err == nil && n == maxDiscarded {
 		_ = c.ws.Close(websocket.StatusMessageTooBig, "")
 		err = &source.EndError{Kind: source.EndProtocol, Reason: fmt.Sprintf("a message of more than %d bytes", size)}
 	}

@@ -1,0 +1,103 @@
+package provider
+
+import (
+	"context"
+	"net/http"
+)
+
+// blastChunk is about how many bytes one write takes.
+const blastChunk = 256 << 10
+
+// blastKeys is how many keys there are: k00 to k99.
+const blastKeys = 100
+
+// Blast is an http.Handler that sends numbered messages on each connection as fast as the client
+// takes them, at very little cost: frames are made in advance and written in large pieces.
+//
+//	{"id":"0000000000000001","key":"k01","pad":"aaa…"}
+//
+// Ids begin at 1 on each connection, and the key is the last two digits of the id. Behind the last
+// message the connection is idle.
+type Blast struct {
+	// Size of a message in bytes, at least 46. Default 200.
+	Size int
+
+	// Count is how many messages are sent on a connection. 0: without end.
+	Count int64
+
+	Clients
+}
+
+// ServeHTTP implements http.Handler.
+func (p *Blast) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p.serve(w, r, p.play)
+}
+
+func (p *Blast) play(ctx context.Context, c *conn) error {
+	chunk := p.chunk()
+	for id := int64(1); p.Count == 0 || id <= p.Count; {
+		n := chunk.number(id, p.Count)
+		if err := c.write(chunk.frames[:n*chunk.frame], int64(n)); err != nil {
+			return err
+		}
+		id += int64(n)
+	}
+	return c.idle(ctx)
+}
+
+// blastFrames is a run of frames of one length, of which only id and key change.
+type blastFrames struct {
+	frames  []byte
+	frame   int // length of one frame
+	id, key int // where their digits begin in a frame
+}
+
+func (p *Blast) chunk() *blastFrames {
+	const head, middle, tail = `{"id":"`, `0000000000000000","key":"k`, `00","pad":"`
+	size := p.Size
+	if size <= 0 {
+		size = 200
+	}
+	message := []byte(head + middle + tail)
+	for len(message) < size-len(`"}`) {
+		message = append(message, 'a')
+	}
+	one := appendFrame(nil, opText, append(message, `"}`...))
+	offset := len(one) - len(message) - len(`"}`)
+	b := &blastFrames{frame: len(one), id: offset + len(head), key: offset + len(head) + len(middle)}
+	for range max(1, blastChunk/len(one)) {
+		b.frames = append(b.frames, one...)
+	}
+	return b
+}
+
+// number writes ids from first on into the frames, and returns how many frames it numbered: all,
+// or up to the id last, if that is not 0.
+func (b *blastFrames) number(first, last int64) int {
+	n := len(b.frames) / b.frame
+	if last > 0 {
+		n = int(min(int64(n), last-first+1))
+	}
+	for i := range n {
+		frame := b.frames[i*b.frame : (i+1)*b.frame]
+		id := first + int64(i)
+		writeDigits(frame[b.id:b.id+16], id)
+		writeDigits(frame[b.key:b.key+2], id%blastKeys)
+	}
+	return n
+}
+
+// writeDigits fills dst with the last decimal digits of n.
+func writeDigits(dst []byte, n int64) {
+	for i := len(dst) - 1; i >= 0; i-- {
+		dst[i] = byte('0' + n%10)
+		n /= 10
+	}
+}
+
+// BlastID returns the id with which Blast sends message number n, counted from 1.
+func BlastID(n int64) string {
+	var digits [16]byte
+	writeDigits(digits[:], n)
+	return string(digits[:])
+}

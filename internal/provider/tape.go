@@ -1,0 +1,77 @@
+package provider
+
+import (
+	"sort"
+	"sync"
+	"time"
+)
+
+// tape is the position of a Replay, shared by its connections. In the time of the recording it is
+// at rest + (now - started) × speed while it runs.
+type tape struct {
+	speed float64 // 0: no clock
+	hold  bool
+
+	mu      sync.Mutex
+	playing int // connections that are open and not half-open
+	begun   bool
+	started time.Time
+	rest    time.Duration
+	next    int // behind the furthest message that was sent
+}
+
+// join returns the index of the message with which a new connection begins.
+func (t *tape) join(feed []Message) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.playing++
+	first := !t.begun
+	t.begun = true
+	if first || t.hold && t.playing == 1 {
+		t.started = time.Now()
+	}
+	switch {
+	case t.hold:
+		return t.next
+	case first || t.speed == 0:
+		return 0
+	}
+	now := time.Now()
+	return sort.Search(len(feed), func(i int) bool { return t.timeOf(feed[i].At).After(now) })
+}
+
+// leave is called once for each join.
+func (t *tape) leave() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.playing--
+	if t.hold && t.playing == 0 {
+		t.rest = t.position()
+	}
+}
+
+// passed notes that all messages before next were sent.
+func (t *tape) passed(next int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.next = max(t.next, next)
+}
+
+// due returns when a message is to be sent; the zero time without a clock.
+func (t *tape) due(at time.Duration) time.Time {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.speed == 0 {
+		return time.Time{}
+	}
+	return t.timeOf(at)
+}
+
+// timeOf is exact where it matters: a message that was sent when it was due has passed.
+func (t *tape) timeOf(at time.Duration) time.Time {
+	return t.started.Add(time.Duration(float64(at-t.rest) / t.speed))
+}
+
+func (t *tape) position() time.Duration {
+	return t.rest + time.Duration(float64(time.Since(t.started))*t.speed)
+}

@@ -1,0 +1,50 @@
+package setting
+
+import (
+	"encoding"
+	"fmt"
+)
+
+// Checker is implemented by a Config whose fields have rules between them. Package config calls
+// Check once, after every field has been read and the defaults are filled in, and only if every
+// field was right in itself.
+type Checker interface {
+	// Check returns nil, a *FieldError, or several of them joined with errors.Join. Any
+	// other error is shown at the place of the whole mapping.
+	Check() error
+}
+
+// ValueUnmarshaler is implemented by a type that takes a mapping or a list where a text may
+// stand, too; the text goes to UnmarshalText.
+type ValueUnmarshaler interface {
+	encoding.TextUnmarshaler
+
+	// UnmarshalValue takes the Go values that encoding/json would make of the mapping or
+	// list, but whole numbers that fit as int. The error says what was expected.
+	UnmarshalValue(value any) error
+}
+
+// FieldError says that the value of one field is wrong. It is shown at that field's
+// place in the file.
+type FieldError struct {
+	Field string // its yaml name; with dots below a nested mapping: tls.cert
+	Err   error  // what is wrong, without the name of the field
+	Hint  string // what to write instead; may be empty
+}
+
+// FieldErrorf returns a *FieldError without a hint, its Err formatted as by fmt.Errorf.
+func FieldErrorf(field, format string, args ...any) error {
+	return &FieldError{Field: field, Err: fmt.Errorf(format, args...)}
+}
+
+// Error implements error.
+func (e *FieldError) Error() string {
+	text := fmt.Sprintf("%s: %v", e.Field, e.Err)
+	if e.Hint != "" {
+		text += "; " + e.Hint
+	}
+	return text
+}
+
+// Unwrap returns Err.
+func (e *FieldError) Unwrap() error { return e.Err }
