@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/big"
+	"math/bits"
 	"time"
 )
 
@@ -94,7 +95,10 @@ func sign(less bool) int {
 }
 
 // String returns the decimal form. The zero SequenceNumber is "0".
-func (s SequenceNumber) String() string { return string(s.append(nil)) }
+func (s SequenceNumber) String() string {
+	var buf [60]byte
+	return string(s.append(buf[:0]))
+}
 
 // MarshalText implements encoding.TextMarshaler with the form of String.
 func (s SequenceNumber) MarshalText() ([]byte, error) { return s.append(nil), nil }
@@ -111,12 +115,23 @@ func (s *SequenceNumber) UnmarshalText(text []byte) (err error) {
 }
 
 func (s SequenceNumber) append(buf []byte) []byte {
-	var raw [24]byte
-	binary.BigEndian.PutUint64(raw[:], s.hi)
-	binary.BigEndian.PutUint64(raw[8:], s.mid)
-	binary.BigEndian.PutUint64(raw[16:], s.lo)
-	n := new(big.Int).SetBytes(raw[:])
-	return n.Rsh(n, 4).Append(buf, 10)
+	const chunk = 1e19 // the largest power of ten in 64 bits
+	n := [3]uint64{s.hi >> 4, s.hi<<60 | s.mid>>4, s.mid<<60 | s.lo>>4}
+	var text [60]byte
+	at := len(text)
+	for n != [3]uint64{} || at == len(text) {
+		var rest uint64
+		for i := range n {
+			n[i], rest = bits.Div64(rest, n[i], chunk)
+		}
+		last := n == [3]uint64{}
+		for digit := 0; digit < 19 && !(last && rest == 0 && digit > 0); digit++ {
+			at--
+			text[at] = byte('0' + rest%10)
+			rest /= 10
+		}
+	}
+	return append(buf, text[at:]...)
 }
 
 // ParseSequence reads the decimal form of a version 2 sequence number.

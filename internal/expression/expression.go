@@ -10,6 +10,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"regexp"
 	"strconv"
 	"strings"
@@ -135,44 +137,43 @@ func (m *Message) variables() map[string]any {
 	if m.vars != nil {
 		return m.vars
 	}
-	whole := decode(gjson.Parse(m.data))
-	if !gjson.Valid(m.data) {
+	m.vars = map[string]any{}
+	// The decoder of the standard library takes time in proportion to the size and refuses what is nested too deeply, whatever a provider sends.
+	d := json.NewDecoder(strings.NewReader(m.data))
+	d.UseNumber()
+	var whole any
+	if err := d.Decode(&whole); err != nil {
+		whole = nil
+	} else if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		whole = nil
 	}
-	m.vars = map[string]any{}
+	whole = numbers(whole)
 	if members, ok := whole.(map[string]any); ok {
-		for name, value := range members {
-			m.vars[name] = value
-		}
+		maps.Copy(m.vars, members)
 	}
 	m.vars["msg"] = whole
 	return m.vars
 }
 
-// decode gives whole numbers that fit an int as int, so that large ids keep every digit.
-func decode(r gjson.Result) any {
-	switch {
-	case r.IsObject():
-		object := map[string]any{}
-		r.ForEach(func(key, value gjson.Result) bool {
-			object[key.Str] = decode(value)
-			return true
-		})
-		return object
-	case r.IsArray():
-		array := []any{}
-		r.ForEach(func(_, value gjson.Result) bool {
-			array = append(array, decode(value))
-			return true
-		})
-		return array
-	case r.Type == gjson.Number:
-		if n, err := strconv.Atoi(r.Raw); err == nil {
+// numbers gives whole numbers that fit an int as int, so that large ids keep every digit.
+func numbers(value any) any {
+	switch v := value.(type) {
+	case map[string]any:
+		for name := range v {
+			v[name] = numbers(v[name])
+		}
+	case []any:
+		for i := range v {
+			v[i] = numbers(v[i])
+		}
+	case json.Number:
+		if n, err := strconv.Atoi(v.String()); err == nil {
 			return n
 		}
-		return r.Num
+		f, _ := v.Float64()
+		return f
 	}
-	return r.Value()
+	return value
 }
 
 // wholeMessage is the path of the expression msg.

@@ -57,6 +57,16 @@ func TestPathsAndProgramsAgree(t *testing.T) {
 	}
 }
 
+func TestHostileNestingTakesLinearTime(t *testing.T) {
+	for _, message := range []string{strings.Repeat("[", 5<<20), strings.Repeat(`{"a":`, 1<<20), strings.Repeat("[", 9000) + strings.Repeat("]", 9000)} {
+		m := expression.NewMessage([]byte(message))
+		for _, source := range []string{`a + "b"`, "a.b.c", "msg"} {
+			v := expression.MustParse(source)
+			v.Text(&m)
+		}
+	}
+}
+
 func TestErrorsNameTheColumn(t *testing.T) {
 	for source, want := range map[string]string{"a +": "column", "": "empty", "a b": "column 3", `"x`: "column"} {
 		if _, err := expression.Parse(source); err == nil || !strings.Contains(err.Error(), want) {

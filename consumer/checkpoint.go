@@ -1,0 +1,106 @@
+package consumer
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/leatstream/leat"
+	"github.com/leatstream/leat/stream"
+)
+
+// checkpoint is how far a shard is done. It is stored as the value of a mark.
+type checkpoint struct {
+	// Sequence is the last record that is done: delivered, or in the dead-letter stream.
+	Sequence leat.SequenceNumber `json:"sequence,omitzero"`
+
+	// Start, while Sequence is zero, is the time from which on the shard is read; zero: from its oldest record.
+	Start time.Time `json:"start,omitzero"`
+
+	// Ended says that the shard is closed and everything in it is done, so that its children may be read.
+	Ended bool `json:"ended,omitempty"`
+}
+
+func (c checkpoint) position() stream.Position {
+	switch {
+	case !c.Sequence.IsZero():
+		return stream.After(c.Sequence)
+	case !c.Start.IsZero():
+		return stream.AtTime(c.Start)
+	}
+	return stream.Oldest()
+}
+
+func (c checkpoint) encode() []byte {
+	text, err := json.Marshal(c)
+	if err != nil {
+		panic(err) // a plain struct
+	}
+	return text
+}
+
+func decodeCheckpoint(m stream.Mark) (c checkpoint, err error) {
+	if err := json.Unmarshal(m.Value, &c); err != nil {
+		return c, fmt.Errorf("checkpoint %s: %w", m.Key, err)
+	}
+	return c, nil
+}
+
+// prefix is what the keys of all marks of the consumer begin with.
+func (c *Consumer) prefix() string { return "consumer/" + c.Name + "/" + c.Stream + "/" }
+
+func (c *Consumer) markKey(shard leat.ShardID) string { return c.prefix() + shard.String() }
+
+// load returns the checkpoints of all shards that have one.
+func (c *Consumer) load(ctx context.Context) (map[leat.ShardID]stream.Mark, error) {
+	list, err := c.Engine.List(ctx, c.prefix())
+	if err != nil {
+		return nil, fmt.Errorf("load the checkpoints of consumer %q: %w", c.Name, err)
+	}
+	marks := make(map[leat.ShardID]stream.Mark, len(list))
+	for _, m := range list {
+		id, err := leat.ParseShardID(m.Key[len(c.prefix()):])
+		if err != nil {
+			return nil, fmt.Errorf("checkpoint %s: %w", m.Key, err)
+		}
+		marks[id] = m
+	}
+	return marks, nil
+}
+
+// create writes the first checkpoint of every shard that is there when the consumer is. From then on a shard without one
+// has been made later, by a split or merge, and is read from its beginning.
+func (c *Consumer) create(ctx context.Context, shards []stream.Shard) error {
+	var swaps []stream.Swap
+	now := time.Now()
+	for i := range shards {
+		first := checkpoint{}
+		if c.Settings.Start == "latest" {
+			first.Start, first.Ended = now, !shards[i].Open()
+		}
+		swaps = append(swaps, stream.Swap{Mark: stream.Mark{Key: c.markKey(shards[i].ID), Epoch: 1, Value: first.encode()}})
+	}
+	_, err := c.Engine.Commit(ctx, stream.Commit{Marks: swaps})
+	if err != nil {
+		return fmt.Errorf("create consumer %q: %w", c.Name, err)
+	}
+	return nil
+}
+
+// take takes a shard over in a new epoch, from which moment a former owner can move nothing any more.
+func (c *Consumer) take(ctx context.Context, shard leat.ShardID, m stream.Mark) (checkpoint, uint64, error) {
+	var at checkpoint
+	if m.Value != nil {
+		var err error
+		if at, err = decodeCheckpoint(m); err != nil {
+			return at, 0, err
+		}
+	}
+	epoch := m.Epoch + 1
+	swap := stream.Swap{Mark: stream.Mark{Key: c.markKey(shard), Epoch: epoch, Value: at.encode()}, Was: m.Epoch}
+	if _, err := c.Engine.Commit(ctx, stream.Commit{Marks: []stream.Swap{swap}}); err != nil {
+		return at, 0, fmt.Errorf("take over %s of stream %q: %w", shard, c.Stream, err)
+	}
+	return at, epoch, nil
+}

@@ -1,0 +1,119 @@
+package consumer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/leatstream/leat"
+	"github.com/leatstream/leat/sink"
+	"github.com/leatstream/leat/stream"
+)
+
+// plan is the stored form of a range that is being written. It is durable before anything is written, so that a crash in between
+// repeats exactly that range under that name, instead of another range under another.
+type plan struct {
+	First leat.SequenceNumber `json:"first"`
+	Last  leat.SequenceNumber `json:"last"`
+	Count int                 `json:"count"`
+	Epoch uint64              `json:"epoch"`
+	Work  json.RawMessage     `json:"work"` // what the sink makes of it
+}
+
+func (s *shard) planKey() string { return "plan/" + s.c.prefix() + s.id.String() }
+
+// planDone removes the plan, together with the checkpoint behind its range.
+func (s *shard) planDone() []stream.Entry {
+	if _, ok := s.c.Sink.(sink.Planner); !ok {
+		return nil
+	}
+	return []stream.Entry{{Key: s.planKey()}}
+}
+
+// plan makes the range of a batch durable and returns what the sink is to do with it.
+func (s *shard) plan(ctx context.Context, planner sink.Planner, batch leat.Batch) ([]byte, error) {
+	work, err := planner.Plan(batch)
+	if err != nil {
+		return nil, err
+	}
+	text, err := json.Marshal(plan{First: batch.First(), Last: batch.Last(), Count: len(batch.Records), Epoch: s.epoch, Work: work})
+	if err != nil {
+		return nil, fmt.Errorf("plan %d records: %w", len(batch.Records), err)
+	}
+	c := stream.Commit{State: []stream.Entry{{Key: s.planKey(), Value: text}}, Marks: []stream.Swap{s.hold()}}
+	return work, s.store(ctx, c)
+}
+
+// hold is a swap that changes nothing, but is refused once the shard has another owner.
+func (s *shard) hold() stream.Swap {
+	return stream.Swap{Mark: stream.Mark{Key: s.c.markKey(s.id), Epoch: s.epoch, Value: s.at.encode()}, Was: s.epoch}
+}
+
+// resume finishes the plan that a crash has left open, if there is one.
+func (s *shard) resume(ctx context.Context) error {
+	planner, ok := s.c.Sink.(sink.Planner)
+	if !ok {
+		return nil
+	}
+	entries, err := s.c.Engine.State(ctx, s.planKey())
+	if err != nil || len(entries) == 0 || entries[0].Key != s.planKey() {
+		return err
+	}
+	var p plan
+	if err := json.Unmarshal(entries[0].Value, &p); err != nil {
+		return fmt.Errorf("stored plan of %s: %w", s.id, err)
+	}
+	batch, err := s.read(ctx, p)
+	if err != nil {
+		return s.abandon(ctx, p, err)
+	}
+	for attempt := 0; ; attempt++ {
+		err := planner.Execute(ctx, p.Work, batch)
+		switch {
+		case err == nil:
+			s.log.Info("finished what a crash had left", "first", p.First, "last", p.Last, "records", p.Count)
+			return s.delivered(ctx, batch)
+		case sink.IsPermanent(err):
+			return s.abandon(ctx, p, err)
+		}
+		s.failed(Retrying, err, attempt+1)
+		if err := s.pause(ctx, attempt); err != nil {
+			return err
+		}
+	}
+}
+
+// abandon drops a plan that can no longer be carried out; its records are delivered anew, as far as they are there.
+func (s *shard) abandon(ctx context.Context, p plan, cause error) error {
+	if ctx.Err() != nil || errors.Is(cause, stream.ErrStopped) {
+		return cause
+	}
+	s.log.Error("a planned range can no longer be written as planned", "first", p.First, "last", p.Last, "error", cause)
+	return s.store(ctx, stream.Commit{State: s.planDone(), Marks: []stream.Swap{s.hold()}})
+}
+
+// read reads exactly the records of a plan.
+func (s *shard) read(ctx context.Context, p plan) (leat.Batch, error) {
+	batch := leat.Batch{Stream: s.c.Stream, Shard: s.id, Epoch: s.epoch}
+	r, err := s.c.Engine.Read(ctx, s.c.Stream, s.id, stream.At(p.First))
+	if err != nil {
+		return batch, err
+	}
+	defer r.Close()
+	for len(batch.Records) < p.Count {
+		next, err := r.Next(ctx, stream.Limit{Records: p.Count - len(batch.Records), NoWait: true})
+		if err != nil {
+			return batch, err
+		}
+		if len(next.Records) == 0 {
+			break
+		}
+		batch.Records = append(batch.Records, next.Records...)
+	}
+	if len(batch.Records) != p.Count || batch.First() != p.First || batch.Last() != p.Last {
+		return batch, fmt.Errorf("the stream has %d records from %s to %s, the plan %d from %s to %s",
+			len(batch.Records), batch.First(), batch.Last(), p.Count, p.First, p.Last)
+	}
+	return batch, nil
+}

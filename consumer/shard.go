@@ -1,0 +1,177 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/leatstream/leat"
+	"github.com/leatstream/leat/internal/setting"
+	"github.com/leatstream/leat/stream"
+)
+
+// shard is one shard in work. Its goroutine owns it, but for the status.
+type shard struct {
+	c     *Consumer
+	id    leat.ShardID
+	at    checkpoint
+	epoch uint64
+	log   *slog.Logger
+
+	reader stream.Reader
+	ahead  leat.Batch // read and not yet in a batch, because the batch was full
+	after  error      // what comes behind ahead: the end of the shard, or a gap
+
+	status ShardStatus // guarded by the Consumer's mutex
+}
+
+// run works until ctx ends, or the shard does.
+func (s *shard) run(ctx, late context.Context) error {
+	err := s.work(ctx, late)
+	if s.reader != nil {
+		_ = s.reader.Close()
+	}
+	if stopped(ctx, err) {
+		return nil
+	}
+	if err != nil {
+		s.set(func(st *ShardStatus) { st.State, st.LastError = Failed, err.Error() })
+		return fmt.Errorf("consumer %q, %s of stream %q: %w", s.c.Name, s.id, s.c.Stream, err)
+	}
+	return nil
+}
+
+func (s *shard) work(ctx, late context.Context) error {
+	if err := s.resume(late); err != nil {
+		return err
+	}
+	if err := s.open(ctx); err != nil {
+		return err
+	}
+	for {
+		batch, behind := s.gather(ctx)
+		if len(batch.Records) > 0 {
+			if err := s.process(ctx, late, batch); err != nil {
+				return err
+			}
+		}
+		var gap *stream.GapError
+		switch {
+		case behind == nil:
+		case errors.Is(behind, io.EOF):
+			return s.finish(late)
+		case errors.As(behind, &gap):
+			if err := s.gap(ctx, late, gap); err != nil {
+				return err
+			}
+		default:
+			return behind
+		}
+	}
+}
+
+func (s *shard) open(ctx context.Context) (err error) {
+	s.reader, err = s.c.Engine.Read(ctx, s.c.Stream, s.id, s.at.position())
+	return err
+}
+
+// gather returns the next batch, filled as the policy says, and what comes behind it if that is no record: io.EOF at
+// the end of the shard, a *stream.GapError, or an error.
+func (s *shard) gather(ctx context.Context) (batch leat.Batch, behind error) {
+	policy := s.c.Settings.Batch
+	batch = leat.Batch{Stream: s.c.Stream, Shard: s.id, Epoch: s.epoch}
+	records, bytes := policy.Records, int(policy.Bytes)
+	var full <-chan time.Time
+	reading, cancel := context.WithCancel(ctx)
+	defer cancel()
+	for {
+		next, err := s.reader.Next(reading, stream.Limit{Records: records - len(batch.Records), Bytes: bytes})
+		if err != nil && len(batch.Records) > 0 && reading.Err() != nil && ctx.Err() == nil {
+			return batch, nil // the time is up
+		}
+		if err != nil {
+			return batch, err
+		}
+		if len(batch.Records) == 0 {
+			batch.Records = next.Records
+			s.pending(next.Records[0].Arrived)
+		} else {
+			batch.Records = append(batch.Records, next.Records...)
+		}
+		batch.Behind = next.Behind
+		s.set(func(st *ShardStatus) { st.behind = next.Behind })
+		bytes -= next.Size()
+		if policy.Wait <= 0 || policy.Wait == setting.Off || len(batch.Records) >= records || bytes <= 0 {
+			return batch, nil
+		}
+		if full == nil {
+			t := time.AfterFunc(policy.Wait, cancel)
+			defer t.Stop()
+			full = make(chan time.Time)
+		}
+	}
+}
+
+// finish notes that the shard is done and lets its children begin.
+func (s *shard) finish(ctx context.Context) error {
+	end := s.at
+	end.Ended = true
+	if err := s.commit(ctx, end, stream.Commit{}); err != nil {
+		return err
+	}
+	s.set(func(st *ShardStatus) { st.State = Ended })
+	s.log.Info("the shard is closed and done")
+	s.c.wake()
+	return nil
+}
+
+// gap deals with records that the reader cannot have.
+func (s *shard) gap(ctx, late context.Context, gap *stream.GapError) error {
+	s.log.Error("records are missing", "from", gap.From, "to", gap.To, "records", gap.Count, "reason", string(gap.Reason), "error", gap.Cause)
+	if s.c.Settings.OnGap == "stop" {
+		s.set(func(st *ShardStatus) { st.State, st.LastError = Halted, gap.Error() })
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	s.set(func(st *ShardStatus) { st.Missing += gap.Count })
+	letter := s.letter(leat.Record{Sequence: gap.From}, condition(gap.Reason), gap, 0, time.Now())
+	letter.Through = gap.To
+	return s.commit(late, checkpoint{Sequence: gap.To}, stream.Commit{Puts: []stream.Put{s.dead(letter)}})
+}
+
+func condition(r stream.GapReason) string {
+	if r == stream.GapExpired {
+		return "Expired"
+	}
+	return "Damaged"
+}
+
+// commit moves the checkpoint together with everything else in work. Dead letters that the engine refuses for
+// now are put again: nothing goes on before they are stored.
+func (s *shard) commit(ctx context.Context, to checkpoint, work stream.Commit) error {
+	key := s.c.markKey(s.id)
+	work.Marks = append(work.Marks, stream.Swap{Mark: stream.Mark{Key: key, Epoch: s.epoch, Value: to.encode()}, Was: s.epoch})
+	if err := s.store(ctx, work); err != nil {
+		return err
+	}
+	s.at = to
+	s.set(func(st *ShardStatus) { st.Checkpoint = to.Sequence })
+	return nil
+}
+
+// store commits, again while the engine refuses for now.
+func (s *shard) store(ctx context.Context, work stream.Commit) error {
+	for attempt := 0; ; attempt++ {
+		_, err := s.c.Engine.Commit(ctx, work)
+		if !errors.Is(err, stream.ErrFull) {
+			return err
+		}
+		s.set(func(st *ShardStatus) { st.LastError = err.Error() })
+		if err := s.pause(ctx, attempt); err != nil {
+			return err
+		}
+	}
+}
