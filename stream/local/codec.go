@@ -8,15 +8,23 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/klauspost/compress/s2"
+
 	"github.com/leatstream/leat"
 )
 
 // A stored batch is the value under one record key: the records that one Put has for one shard.
 //
-//	┌─────────┬───────────────┬────────┬─────────┬────────────┬───────────┬──────────┐
-//	│ version │ source length │ source │ records │ arrived ms │ total     │ crc32c   │
-//	│ 1       │ uvarint       │        │ …       │ 8          │ 8         │ 4        │
-//	└─────────┴───────────────┴────────┴─────────┴────────────┴───────────┴──────────┘
+//	┌─────────┬───────┬────────────┬──────┬────────────┬───────────┬──────────┐
+//	│ version │ codec │ length     │ body │ arrived ms │ total     │ crc32c   │
+//	│ 1       │ 1     │ 4          │ …    │ 8          │ 8         │ 4        │
+//	└─────────┴───────┴────────────┴──────┴────────────┴───────────┴──────────┘
+//
+//	body, as it is (codec 0) or compressed as an S2 block (codec 1); length is that of the uncompressed body:
+//	┌───────────────┬────────┬────────────────────┐
+//	│ source length │ source │ records            │
+//	│ uvarint       │        │                    │
+//	└───────────────┴────────┴────────────────────┘
 //
 //	record:
 //	┌───────┬────────────┬───────┬──────────┬──────┬─────────┬──────────┬─────────────┬──────┐
@@ -25,13 +33,23 @@ import (
 //	└───────┴────────────┴───────┴──────────┴──────┴─────────┴──────────┴─────────────┴──────┘
 //	                             └─ flag 1 ────────┘ └ flag 2 ┘└ flag 4 ─┘
 //
-// source is the name of the source that delivered the records. arrived is when the engine accepted the batch, never falling within a shard; total is the sum of keys and payloads
-// of the shard up to and with this batch, since the shard began. Both are filled in by the committer. The checksum covers everything before
-// it and then, without storing them, stream, shard, first index and count, so that a batch which lies
-// under the wrong key is damaged too. Fixed-width numbers are big-endian.
+// source is the name of the source that delivered the records. arrived is when the engine accepted the batch, never falling within a
+// shard; total is the sum of keys and payloads of the shard up to and with this batch, since the shard began. Both are filled in
+// by the committer. The checksum covers everything before it and then, without storing them, stream, shard, first index and count, so
+// that a batch which lies under the wrong key is damaged too. Fixed-width numbers are big-endian.
+//
+// Compression is done by the goroutines that commit, before the log is written: the log, the tables and every
+// rewriting of them are smaller by it, and pebble need not compress.
 const (
 	batchVersion = 1
+	headSize     = 1 + 1 + 4
 	trailerSize  = 8 + 8 + 4
+
+	codecPlain = 0
+	codecS2    = 1
+
+	// compressFrom is the size in bytes of a body from which on compression is tried.
+	compressFrom = 1 << 10
 
 	flagID      = 1
 	flagTime    = 2
@@ -40,11 +58,32 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// appendHead begins a stored batch.
+// appendHead begins a stored batch; sealHead fills in the length.
 func appendHead(buf []byte, source string) []byte {
-	buf = append(buf, batchVersion)
+	buf = append(buf, batchVersion, codecPlain, 0, 0, 0, 0)
 	buf = binary.AppendUvarint(buf, uint64(len(source)))
 	return append(buf, source...)
+}
+
+// compress returns the stored batch that plain begins, with a compressed body where that is smaller, and room for the trailer. spare is
+// memory for the result, which may also be plain itself.
+func compress(plain, spare []byte) (value []byte) {
+	body := plain[headSize:]
+	binary.BigEndian.PutUint32(plain[2:], uint32(len(body)))
+	if len(body) < compressFrom {
+		return append(plain, emptyTrailer[:]...)
+	}
+	if most := headSize + s2.MaxEncodedLen(len(body)); cap(spare) < most {
+		spare = make([]byte, most)
+	}
+	small := s2.Encode(spare[headSize:cap(spare)], body)
+	if len(small) > len(body)-len(body)/8 {
+		return append(plain, emptyTrailer[:]...)
+	}
+	value = spare[:headSize+len(small)]
+	copy(value, plain[:headSize])
+	value[1] = codecS2
+	return append(value, emptyTrailer[:]...)
 }
 
 // appendRecord appends one record of a stored batch.
@@ -127,26 +166,49 @@ type storedBatch struct {
 	total   uint64
 }
 
-// openBatch checks value and returns it ready for decoding. The value must never be written again.
+// openBatch checks value and returns it ready for decoding. What it returns shares no memory with value.
 func openBatch(k batchKey, value []byte) (storedBatch, error) {
-	if len(value) < 2+trailerSize {
+	if len(value) < headSize+trailerSize {
 		return storedBatch{}, errShortBatch
 	}
-	trailer := value[len(value)-trailerSize:]
 	sum := crc32.Checksum(value[:len(value)-4], castagnoli)
-	if k.checksum(sum) != binary.BigEndian.Uint32(trailer[16:]) {
+	if k.checksum(sum) != binary.BigEndian.Uint32(value[len(value)-4:]) {
 		return storedBatch{}, errChecksum
 	}
 	if value[0] != batchVersion {
 		return storedBatch{}, fmt.Errorf("stored batch has version %d, this program knows %d", value[0], batchVersion)
 	}
-	d := decoder{buf: value[1 : len(value)-trailerSize]}
+	body, err := bodyOf(value)
+	if err != nil {
+		return storedBatch{}, err
+	}
+	d := decoder{buf: body}
 	source := d.string()
 	if d.bad {
 		return storedBatch{}, errRecord
 	}
 	arrived, total := trailerOf(value)
 	return storedBatch{key: k, source: source, records: d.buf, next: k.first, arrived: arrived, total: total}, nil
+}
+
+// bodyOf returns the uncompressed body, in memory of its own: value belongs to pebble.
+func bodyOf(value []byte) ([]byte, error) {
+	stored := value[headSize : len(value)-trailerSize]
+	length := binary.BigEndian.Uint32(value[2:])
+	if length > 2*maxCommit {
+		return nil, errRecord
+	}
+	switch value[1] {
+	case codecPlain:
+		return append(make([]byte, 0, len(stored)), stored...), nil
+	case codecS2:
+		body, err := s2.Decode(make([]byte, length), stored)
+		if err != nil || len(body) != int(length) {
+			return nil, fmt.Errorf("%w: %w", errRecord, err)
+		}
+		return body, nil
+	}
+	return nil, fmt.Errorf("%w: codec %d", errRecord, value[1])
 }
 
 // trailerOf reads the two numbers of the trailer of a value that is long enough.

@@ -3,8 +3,10 @@ package local
 import (
 	"context"
 	"fmt"
+	"hash/maphash"
 	"time"
 
+	"github.com/leatstream/leat"
 	"github.com/leatstream/leat/stream"
 )
 
@@ -111,17 +113,20 @@ type encodedPut struct {
 	slots  []*shardState
 	runs   []run
 	slot   []uint32 // of each event; nil if there is one shard
+	keys   slotCache
 }
 
-// run is what one shard gets from one put: a stored batch that lacks its trailer.
+// run is what one shard gets from one put: a stored batch with an empty trailer.
 type run struct {
 	shard *shardState
-	value []byte // a stored batch with an empty trailer
+	value []byte // shares memory with plain or small
 	sum   uint32 // checksum of everything before the trailer
 	count uint32
 	bytes uint64 // keys and payloads
 	first uint64 // set by the committer
 	at    time.Time
+
+	plain, small []byte // memory for the batch as it is, and compressed
 }
 
 func newRequest() any { return &request{done: make(chan error, 1)} }
@@ -136,8 +141,9 @@ func (e *Engine) recycle(r *request) {
 		p := &r.puts[i]
 		for j := range p.runs {
 			p.runs[j].shard = nil
-			if cap(p.runs[j].value) > keep {
-				p.runs[j].value = nil
+			run := &p.runs[j]
+			if run.value = nil; cap(run.plain)+cap(run.small) > keep {
+				run.plain, run.small = nil, nil
 			}
 		}
 		p.stream, p.router, p.slots = nil, nil, nil
@@ -161,31 +167,80 @@ func (e *Engine) encode(r *request) error {
 }
 
 func (p *encodedPut) encode(put *stream.Put) {
-	events := put.Events
 	p.router, p.slots = p.stream.routing()
 	p.runs = resize(p.runs, len(p.slots))
 	for i := range p.runs {
 		run := &p.runs[i]
-		run.shard, run.count, run.bytes = p.slots[i], 0, 0
-		run.value = appendHead(run.value[:0], put.Source)
+		run.shard, run.value, run.count, run.bytes = p.slots[i], nil, 0, 0
+		run.plain = appendHead(run.plain[:0], put.Source)
 	}
 	p.slot = p.slot[:0]
-	for i := range events {
-		slot := p.router.Slot(&events[i])
+	for i := range put.Events {
+		e := &put.Events[i]
+		slot := 0
 		if len(p.slots) > 1 {
+			slot = p.keys.slot(p.router, e)
 			p.slot = append(p.slot, uint32(slot))
 		}
 		run := &p.runs[slot]
-		run.value = appendRecord(run.value, &events[i])
+		run.plain = appendRecord(run.plain, e)
 		run.count++
-		run.bytes += uint64(events[i].Size())
+		run.bytes += uint64(e.Size())
 	}
 	for i := range p.runs {
 		if run := &p.runs[i]; run.count > 0 {
-			run.sum = checksum(run.value)
-			run.value = append(run.value, emptyTrailer[:]...)
+			run.finish()
 		}
 	}
+}
+
+// finish compresses the batch and computes its checksum.
+func (r *run) finish() {
+	r.value = compress(r.plain, r.small)
+	if r.value[1] == codecPlain {
+		r.plain = r.value
+	} else {
+		r.small = r.value
+	}
+	r.sum = checksum(r.value[:len(r.value)-trailerSize])
+}
+
+// slotCache remembers where short partition keys go: the ring is defined by MD5, which costs more than everything else that is done
+// with a record.
+type slotCache struct {
+	router  *stream.Router // for which the entries hold
+	entries []slotEntry
+}
+
+type slotEntry struct {
+	slot   uint32
+	length uint8 // of key plus one; 0: empty
+	key    [27]byte
+}
+
+const slotCacheSize = 1024 // a power of two
+
+var slotSeed = maphash.MakeSeed()
+
+func (c *slotCache) slot(r *stream.Router, e *leat.Event) int {
+	key := e.PartitionKey
+	if e.HashKey != nil || len(key) > len(slotEntry{}.key) {
+		return r.Slot(e)
+	}
+	if c.router != r {
+		c.router = r
+		if c.entries == nil {
+			c.entries = make([]slotEntry, slotCacheSize)
+		}
+		clear(c.entries)
+	}
+	entry := &c.entries[maphash.String(slotSeed, key)%slotCacheSize]
+	if int(entry.length) != len(key)+1 || string(entry.key[:len(key)]) != key {
+		entry.slot = uint32(r.Slot(e))
+		entry.length = uint8(len(key) + 1)
+		copy(entry.key[:], key)
+	}
+	return int(entry.slot)
 }
 
 var emptyTrailer [trailerSize]byte

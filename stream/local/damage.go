@@ -39,46 +39,77 @@ func (r *reader) damaged(err error, end uint64) error {
 	return gap
 }
 
-// readableAfter returns the first index behind from at which a batch can be read, or end. It tries index after index, because
-// every record that can be had must be had, and doubles its steps only where a whole table is lost.
+// readableAfter returns the first index behind from at which a batch can be read, or end. Damage covers a run of indexes, a block or a
+// table, so its end is found by doubling and halving. Because good batches may lie between two damaged blocks, the run is then looked
+// into at some places, and the search goes on before the first one that can be read.
 func (e *Engine) readableAfter(s *shardState, from, end uint64) (uint64, error) {
-	const patience = 1 << 14
-	step, low := uint64(1), from
-	for low < end {
-		index := min(low+step, end)
-		if index == end {
-			break
-		}
-		found, err := e.probe(s, index, end)
-		switch {
-		case err == nil && step == 1:
-			return max(found, index), nil
-		case err == nil:
-			step = max(step/2, 1) // the first readable one lies between low and index
-			continue
-		case !isDamage(err):
-			return 0, err
-		}
-		low = index
-		if low-from > patience && step < 1<<20 {
-			step *= 2
-		}
-	}
-	return end, nil
-}
-
-// probe reads the batch at or behind index and returns the index of its first record that is not before it.
-func (e *Engine) probe(s *shardState, index, end uint64) (uint64, error) {
-	it, err := e.records(s, end)
+	const places = 32
+	good, err := e.boundary(s, from, end)
 	if err != nil {
 		return 0, err
 	}
-	defer it.Close()
-	if !seekIndex(it, s, index) {
-		return end, it.Error()
+	for i := uint64(1); i <= places; i++ {
+		index := from + (good-from)*i/(places+1)
+		if index <= from || index >= good {
+			continue
+		}
+		ok, err := e.probe(s, index, end)
+		if err != nil {
+			return 0, err
+		}
+		if ok {
+			return e.readableAfter(s, from, index+1)
+		}
 	}
-	b, err := load(it, index)
-	return b.next, err
+	return good, nil
+}
+
+// boundary returns an index behind from at which a batch can be read while the one before it cannot, or end.
+func (e *Engine) boundary(s *shardState, from, end uint64) (uint64, error) {
+	bad, good := from, end
+	for step := uint64(1); bad+step < end; step *= 2 {
+		ok, err := e.probe(s, bad+step, end)
+		if err != nil {
+			return 0, err
+		}
+		if ok {
+			good = bad + step
+			break
+		}
+		bad += step
+	}
+	for good-bad > 1 {
+		middle := bad + (good-bad)/2
+		ok, err := e.probe(s, middle, end)
+		switch {
+		case err != nil:
+			return 0, err
+		case ok:
+			good = middle
+		default:
+			bad = middle
+		}
+	}
+	return good, nil
+}
+
+// probe reports whether the record with the index can be read.
+func (e *Engine) probe(s *shardState, index, end uint64) (bool, error) {
+	it, err := e.records(s, end)
+	if err == nil {
+		defer it.Close()
+		found := seekIndex(it, s, index)
+		if err = it.Error(); err == nil && found {
+			var b storedBatch
+			if b, err = load(it, index); err == nil {
+				return b.next == index, nil
+			}
+		}
+	}
+	if err == nil || isDamage(err) {
+		return false, nil
+	}
+	return false, err
 }
 
 // trailer is what the end of a stored batch tells without its records.
@@ -134,7 +165,7 @@ func (e *Engine) trailerAt(s *shardState, index, end uint64) (trailer, error) {
 		return trailer{}, err
 	}
 	value, err := it.ValueAndErr()
-	if err == nil && len(value) < 1+trailerSize {
+	if err == nil && len(value) < headSize+trailerSize {
 		err = errShortBatch
 	}
 	if err != nil {

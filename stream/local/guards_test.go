@@ -48,9 +48,18 @@ func filled(t testing.TB, opts Options, n int) (*vfs.MemFS, []string) {
 func (m *memory) fill(t testing.TB, n int) *vfs.MemFS {
 	t.Helper()
 	for i := range n {
-		streamtest.Put(t, m.e, "s", leat.Event{Data: fmt.Appendf(nil, "%06d%s", i, strings.Repeat("x", 994))})
+		streamtest.Put(t, m.e, "s", leat.Event{Data: fmt.Appendf(nil, "%06d%s", i, incompressible(994))})
 	}
 	return m.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: m.rng})
+}
+
+// incompressible returns n characters that do not compress much, so that damage has something to hit.
+func incompressible(n int) string {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte('!' + rand.IntN(90))
+	}
+	return string(b)
 }
 
 func (m *memory) contents(t testing.TB) []string {
@@ -440,9 +449,8 @@ func TestG7DamagedManifestsAreFound(t *testing.T) {
 // G8: a stored batch that is not where it belongs, or not what was written, is never handed out.
 func TestG8BatchesAreBoundToTheirPlace(t *testing.T) {
 	k := batchKey{stream: 1, shard: 2, first: 10, count: 1}
-	value := appendRecord(appendHead(nil, ""), &leat.Event{PartitionKey: "k", Data: []byte("data")})
-	body := checksum(value)
-	value = append(value, emptyTrailer[:]...)
+	value := compress(appendRecord(appendHead(nil, ""), &leat.Event{PartitionKey: "k", Data: []byte("data")}), nil)
+	body := checksum(value[:len(value)-trailerSize])
 	sealBatch(value, k, body, clockEpoch, 5)
 	if _, err := openBatch(k, value); err != nil {
 		t.Fatal(err)
@@ -452,7 +460,7 @@ func TestG8BatchesAreBoundToTheirPlace(t *testing.T) {
 			t.Errorf("under %+v: %v", other, err)
 		}
 		// The control: without its checksum the misplaced batch decodes as if nothing were wrong.
-		b := storedBatch{key: other, records: value[2 : len(value)-trailerSize], next: other.first}
+		b := storedBatch{key: other, records: value[headSize+1 : len(value)-trailerSize], next: other.first}
 		if err := b.decode(&leat.Record{}); err != nil {
 			t.Errorf("control: %v", err)
 		}

@@ -28,10 +28,10 @@ func (e *Engine) pebbleOptions(readOnly bool) *pebble.Options {
 		FormatMajorVersion:          pebbleFormat,
 		MemTableSize:                uint64(e.opts.MemTable),
 		MemTableStopWritesThreshold: 4,
-		L0CompactionThreshold:       2,
+		L0CompactionThreshold:       4,
+		L0CompactionFileThreshold:   500,
 		L0StopWritesThreshold:       1000,
 		LBaseMaxBytes:               64 << 20,
-		FlushSplitBytes:             2 << 20,
 		MaxOpenFiles:                500,
 		CacheSize:                   8 << 20,
 		Logger:                      pebbleLogger{e},
@@ -41,10 +41,28 @@ func (e *Engine) pebbleOptions(readOnly bool) *pebble.Options {
 	if e.opts.test.guards.oldFormat {
 		o.FormatMajorVersion = pebble.FormatMinSupported
 	}
+	o.TargetFileSizes[0] = 64 << 20
+	o.Experimental.SpanPolicyFunc = spanOf
 	o.Levels[0].BlockSize = 32 << 10
-	o.Levels[0].Compression = func() *sstable.CompressionProfile { return sstable.SnappyCompression }
+	o.Levels[0].Compression = func() *sstable.CompressionProfile { return sstable.NoCompression } // batches are compressed already
 	o.CompactionConcurrencyRange = func() (int, int) { return 1, 2 }
 	return o
+}
+
+// spanOf makes pebble begin a new table at every shard. A shard grows at its end only, so its tables never overlap: they are
+// moved down the levels as they are, where tables of several shards would be merged with those before them, again and again.
+func spanOf(start []byte) (policy pebble.SpanPolicy, end []byte, err error) {
+	switch {
+	case len(start) == 0 || start[0] < spaceRecords:
+		return policy, []byte{spaceRecords}, nil
+	case start[0] > spaceRecords:
+		return policy, nil, nil
+	}
+	k, err := parseRecordKey(start)
+	if err != nil {
+		return policy, []byte{spaceRecords + 1}, nil //nolint:nilerr // a bound of a deleted range: no batch
+	}
+	return policy, shardEnd(k.stream, k.shard), nil
 }
 
 func (e *Engine) listener() *pebble.EventListener {

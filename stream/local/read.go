@@ -232,7 +232,7 @@ func load(it *pebble.Iterator, next uint64) (storedBatch, error) {
 	if err != nil {
 		return storedBatch{}, err
 	}
-	b, err := openBatch(k, append([]byte(nil), value...))
+	b, err := openBatch(k, value)
 	if err != nil {
 		return storedBatch{}, err
 	}

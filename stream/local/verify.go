@@ -256,7 +256,7 @@ func (e *Engine) loadEnd(s *shardState) error {
 		if err != nil {
 			return err
 		}
-		b, err := openBatch(k, append([]byte(nil), value...))
+		b, err := openBatch(k, value)
 		if err != nil {
 			return fmt.Errorf("last batch: %w", err)
 		}

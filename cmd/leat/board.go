@@ -1,0 +1,185 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"github.com/leatstream/leat/consumer"
+	"github.com/leatstream/leat/internal/wait"
+	"github.com/leatstream/leat/pipeline"
+	sqlsink "github.com/leatstream/leat/sink/sql"
+	"github.com/leatstream/leat/source"
+)
+
+// board shows the leaderboard and how everything is doing: redrawn every second on a terminal, elsewhere a line every five.
+type board struct {
+	*demo
+	p      *pipeline.Pipeline
+	began  time.Time
+	stream string // data directory of the stream
+	db     *sql.DB
+
+	last  pipeline.Status
+	at    time.Time
+	drawn int // lines on the screen
+}
+
+const boardRows = 10
+
+func (b *board) show(ctx context.Context) {
+	b.at, b.last = time.Now(), b.p.Status()
+	if b.terminal {
+		fmt.Fprint(b.out, "\x1b[?25l") // no cursor
+		defer fmt.Fprint(b.out, "\x1b[?25h")
+	} else {
+		fmt.Fprint(b.out, b.where())
+	}
+	for n := 1; wait.For(ctx, time.Second) == nil; n++ {
+		now, s := time.Now(), b.p.Status()
+		if b.terminal {
+			b.draw(b.lines(ctx, &s, now.Sub(b.at), now))
+			b.last, b.at = s, now
+		} else if n%5 == 0 {
+			fmt.Fprintln(b.out, strings.Join(b.counts(&s, now.Sub(b.at)), "  "))
+			b.last, b.at = s, now
+		}
+	}
+	if b.db != nil {
+		_ = b.db.Close()
+	}
+}
+
+// draw replaces what is on the screen.
+func (b *board) draw(lines []string) {
+	var out strings.Builder
+	if b.drawn > 0 {
+		fmt.Fprintf(&out, "\x1b[%dA", b.drawn)
+	}
+	for _, line := range lines {
+		if b.width > 0 {
+			line = cut(line, b.width-1)
+		}
+		out.WriteString("\r\x1b[K" + line + "\n")
+	}
+	for range max(0, b.drawn-len(lines)) {
+		out.WriteString("\r\x1b[K\n")
+	}
+	b.drawn = max(b.drawn, len(lines))
+	fmt.Fprint(b.out, out.String())
+}
+
+func (b *board) lines(ctx context.Context, s *pipeline.Status, d time.Duration, now time.Time) []string {
+	lines := []string{"Leat: the real-time bike race, live from a WebSocket that hangs up at random", ""}
+	races := b.race.RaceNames(now.Unix())
+	if len(races) > 0 {
+		name := races[int(now.Sub(b.began)/(10*time.Second))%len(races)]
+		lines = append(lines, b.standings(ctx, name)...)
+	}
+	lines = append(lines, "")
+	lines = append(lines, b.counts(s, d)...)
+	return append(lines, "", strings.TrimSuffix(b.where(), "\n"), "Ctrl-C stops it; start it again and it goes on where it was.")
+}
+
+// standings reads the leaderboard of one race from the table that the pipeline keeps.
+func (b *board) standings(ctx context.Context, race string) []string {
+	rows, second, err := b.query(ctx, race)
+	if err != nil {
+		rows = []string{"  " + err.Error()}
+	}
+	lines := []string{fmt.Sprintf("  %-28s second %3d of 300", race, second), fmt.Sprintf("  %2s  %-24s %6s %8s %10s", "#", "rider", "power", "cadence", "output")}
+	for len(rows) < boardRows {
+		rows = append(rows, "")
+	}
+	return append(lines, rows...)
+}
+
+func (b *board) query(ctx context.Context, race string) (lines []string, second int, err error) {
+	if b.db == nil {
+		name := "file:" + (&url.URL{Path: filepath.ToSlash(b.table())}).EscapedPath() + "?mode=ro&_pragma=busy_timeout(1000)"
+		if b.db, err = sql.Open(sqlsink.Driver, name); err != nil {
+			return nil, 0, err
+		}
+	}
+	rows, err := b.db.QueryContext(ctx, `SELECT rider, power, cadence, output, second FROM standing WHERE race = ? ORDER BY output DESC, rider_id LIMIT ?`, race, boardRows)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var rider string
+		var power, cadence, at int
+		var output float64
+		if err := rows.Scan(&rider, &power, &cadence, &output, &at); err != nil {
+			return nil, 0, err
+		}
+		second = max(second, at)
+		lines = append(lines, fmt.Sprintf("  %2d  %-24s %4d W %4d rpm %7.1f kJ", len(lines)+1, rider, power, cadence, output))
+	}
+	return lines, second, rows.Err()
+}
+
+// counts says how everything is doing: rates over the time since the last look, the rest since the start.
+func (b *board) counts(s *pipeline.Status, d time.Duration) []string {
+	rate := func(now, before int64) string {
+		return humanize.Comma(int64(float64(now-before)/d.Seconds()+0.5)) + "/s"
+	}
+	src, was := s.Sources[0], b.last.Sources[0]
+	live := 0
+	for _, slot := range src.Slots {
+		if slot.State == source.Live {
+			live++
+		}
+	}
+	lines := []string{
+		fmt.Sprintf("received %s over %d connections, stored %s, duplicates dropped %s; %s stored in all",
+			rate(src.Events, was.Events), live, rate(src.Stored, was.Stored), rate(src.Duplicates, was.Duplicates), humanize.Comma(b.total(s))),
+		fmt.Sprintf("reconnects %d, gaps %d; last: %s", max(0, src.Opened-2), src.Gaps, orDash(src.LastEnd)),
+	}
+	for i := range s.Consumers {
+		delivered, age := sums(&s.Consumers[i])
+		before, _ := sums(&b.last.Consumers[i])
+		lines = append(lines, fmt.Sprintf("table %s: %s, iterator age %.1f s", s.Consumers[i].Name, rate(delivered, before), age.Seconds()))
+	}
+	return lines
+}
+
+func (b *board) total(s *pipeline.Status) int64 {
+	for _, info := range s.Streams {
+		if info.Name == "telemetry" {
+			return info.Records
+		}
+	}
+	return 0
+}
+
+// sums adds up the shards of a consumer: records delivered, and the highest iterator age.
+func sums(c *consumer.Status) (delivered int64, age time.Duration) {
+	for i := range c.Shards {
+		delivered += c.Shards[i].Delivered
+		age = max(age, c.Shards[i].IteratorAge)
+	}
+	return delivered, age
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return strings.TrimPrefix(s, "connection ended: ")
+}
+
+func (b *board) where() string {
+	return fmt.Sprintf("look inside: leat tap telemetry --data %s   tables: sqlite3 %s\n", shellQuote(b.stream), shellQuote(b.table()))
+}
+
+func (b *board) farewell() {
+	s := b.p.Status()
+	fmt.Fprintf(b.out, "\n%s messages in %s. Start again with the same --data: it goes on where it was.\n", humanize.Comma(b.total(&s)), b.data)
+}

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/spf13/cobra"
+
+	"github.com/leatstream/leat/config"
+	"github.com/leatstream/leat/pipeline"
+	"github.com/leatstream/leat/stream"
+	"github.com/leatstream/leat/stream/local"
+	"github.com/leatstream/leat/stream/remote"
+)
+
+func (a *app) runCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "run FILE...", Short: "Run what a configuration describes", Args: cobra.MinimumNArgs(1),
+		Long: `Run opens the data directory, connects the sources and delivers to the destinations until it gets SIGINT or SIGTERM. Then it stops
+reading, finishes what is in hand within the grace time of the configuration, and exits with 0. A second signal ends it at once, which
+is as safe as a crash.`,
+		Example: "  leat run leat.yaml\n  leat run leat.yaml more-sources.yaml",
+		RunE: func(cmd *cobra.Command, files []string) error {
+			c, err := a.valid(files)
+			if err != nil {
+				return err
+			}
+			log, err := a.logger()
+			if err != nil {
+				return err
+			}
+			p, err := pipeline.Open(cmd.Context(), c, log)
+			if err != nil {
+				return openError(err, c.Data)
+			}
+			return a.run(cmd.Context(), p, c, a.announce)
+		},
+	}
+}
+
+// run serves the faces of an open pipeline and runs it. ready is called once everything is served.
+func (a *app) run(ctx context.Context, p *pipeline.Pipeline, c *config.Config, ready func(*pipeline.Pipeline, *config.Config)) error {
+	faces, err := serveFaces(p, c)
+	if err != nil {
+		return errors.Join(err, p.Close())
+	}
+	defer faces.close()
+	ready(p, c)
+	err = p.Run(ctx)
+	if errors.Is(err, stream.ErrStopped) {
+		return &exitError{code: exitFailed, err: err, hint: "what was acknowledged is on disk; the next start verifies it"}
+	}
+	return err
+}
+
+// faces are the servers beside a pipeline.
+type faces []*http.Server
+
+func (f faces) close() {
+	for _, s := range f {
+		_ = s.Close()
+	}
+}
+
+func newServer(h http.Handler) *http.Server {
+	return &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10}
+}
+
+// serveFaces serves the socket in the data directory, and the metrics if the configuration says where.
+func serveFaces(p *pipeline.Pipeline, c *config.Config) (faces, error) {
+	socket, err := remote.Listen(c.Data)
+	if err != nil {
+		return nil, environment(err, "")
+	}
+	control := newServer(remote.Handler(p.Engine(), func() any { return p.Status() }))
+	go func() { _ = control.Serve(socket) }()
+	servers := faces{control}
+	if c.Metrics == "" {
+		return servers, nil
+	}
+	l, err := net.Listen("tcp", c.Metrics)
+	if err != nil {
+		servers.close()
+		return nil, environment(fmt.Errorf("serve metrics: %w", err), "choose another address for metrics:")
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(p.Metrics(), promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
+	metrics := newServer(mux)
+	go func() { _ = metrics.Serve(l) }()
+	return append(servers, metrics), nil
+}
+
+// announce prints what runs where.
+func (a *app) announce(_ *pipeline.Pipeline, c *config.Config) {
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(a.out, "%-10s %s\n", name+":", fmt.Sprintf(format, args...))
+	}
+	line("Data", "%s (durable)", c.Data)
+	if c.Metrics != "" {
+		line("Metrics", "http://%s/metrics", c.Metrics)
+	}
+	for i := range c.Sources {
+		line("Source", "%s (%s) to stream %s", c.Sources[i].Name, c.Sources[i].Type, c.Sources[i].Stream)
+	}
+	for i := range c.Consumers {
+		line("Consumer", "%s from stream %s to %s", c.Consumers[i].Name, c.Consumers[i].Stream, c.Consumers[i].Destination.Type)
+	}
+	if len(c.Sources) > 0 {
+		line("Try", "leat tap %s%s", c.Sources[0].Stream, dataFlag(c.Data))
+	}
+}
+
+func dataFlag(dir string) string {
+	if dir == defaultData {
+		return ""
+	}
+	return " --data " + shellQuote(dir)
+}
+
+func shellQuote(s string) string {
+	if strings.ContainsAny(s, " '\"$&|;<>*?()[]{}\\`~#!") || s == "" {
+		return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+	}
+	return s
+}
+
+// openError gives an error of opening a data directory its exit code and a hint.
+func openError(err error, dir string) error {
+	var damage *local.DamageError
+	switch {
+	case errors.As(err, &damage):
+		return environment(err, "nothing was changed; leat repair "+shellQuote(dir)+" says what can be kept, and keeps it")
+	case errors.Is(err, local.ErrLocked):
+		return environment(err, "stop the other process, or give this one a data directory of its own")
+	}
+	return environment(err, "")
+}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"fmt"
+	"text/tabwriter"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+
+	"github.com/leatstream/leat/internal/setting"
+	"github.com/leatstream/leat/stream"
+)
+
+func (a *app) streamsCommand() *cobra.Command {
+	var dir string
+	cmd := &cobra.Command{
+		Use: "streams", Short: "List the streams", Args: cobra.NoArgs,
+		Example: "  leat streams\n  leat streams --data /var/lib/leat --json",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			e, done, err := openData(dir)
+			if err != nil {
+				return err
+			}
+			defer done()
+			infos, err := e.Streams(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.print(envelope{
+					Command: "streams", OK: true, Summary: fmt.Sprintf("%d streams", len(infos)),
+					Result: map[string]any{"streams": describe(infos)},
+				})
+			}
+			return a.table(infos)
+		},
+	}
+	dataDirFlag(cmd, &dir)
+	a.jsonFlag(cmd)
+	return cmd
+}
+
+// streamRow is one stream in the answer of leat streams --json.
+type streamRow struct {
+	Name           string     `json:"name"`
+	Created        time.Time  `json:"created"`
+	Records        int64      `json:"records"`
+	Bytes          int64      `json:"bytes"`
+	RetentionMS    int64      `json:"retention_ms,omitempty"`
+	RetentionBytes int64      `json:"retention_bytes,omitempty"`
+	Shards         []shardRow `json:"shards"`
+}
+
+type shardRow struct {
+	ID      string     `json:"id"`
+	Parents []string   `json:"parents,omitempty"`
+	Start   string     `json:"starting_hash_key"`
+	End     string     `json:"ending_hash_key"`
+	Closed  *time.Time `json:"closed,omitempty"`
+}
+
+func describe(infos []stream.Info) []streamRow {
+	rows := []streamRow{}
+	for _, info := range infos {
+		row := streamRow{
+			Name: info.Name, Created: info.Created.UTC(), Records: info.Records, Bytes: info.Bytes,
+			RetentionMS: info.Keep.Age.Milliseconds(), RetentionBytes: info.Keep.Bytes, Shards: []shardRow{},
+		}
+		for _, s := range info.Shards {
+			shard := shardRow{ID: s.ID.String(), Start: s.Range.Start.String(), End: s.Range.End.String()}
+			for _, parent := range s.Parents {
+				shard.Parents = append(shard.Parents, parent.String())
+			}
+			if !s.Open() {
+				closed := s.Closed.UTC()
+				shard.Closed = &closed
+			}
+			row.Shards = append(row.Shards, shard)
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+func (a *app) table(infos []stream.Info) error {
+	w := tabwriter.NewWriter(a.out, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(w, "STREAM\tOPEN SHARDS\tRECORDS\tSIZE\tKEPT FOR")
+	for _, info := range infos {
+		open := 0
+		for i := range info.Shards {
+			if info.Shards[i].Open() {
+				open++
+			}
+		}
+		keep := "ever"
+		if info.Keep.Age > 0 {
+			keep = setting.FormatDuration(info.Keep.Age)
+		}
+		if info.Keep.Bytes > 0 {
+			keep += ", " + humanize.IBytes(uint64(info.Keep.Bytes))
+		}
+		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\n", info.Name, open, humanize.Comma(info.Records), humanize.IBytes(uint64(max(0, info.Bytes))), keep)
+	}
+	return w.Flush()
+}

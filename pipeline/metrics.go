@@ -1,0 +1,136 @@
+package pipeline
+
+import (
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/leatstream/leat/consumer"
+	"github.com/leatstream/leat/source"
+)
+
+// Metrics returns a registry that reads the status of the pipeline whenever it is asked. Labels come from the configuration and
+// from short lists of kinds alone, so that their number is bounded.
+func (p *Pipeline) Metrics() *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(&metrics{p}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return r
+}
+
+type metrics struct{ p *Pipeline }
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("leat_"+name, help, labels, nil)
+}
+
+var (
+	buildInfo = desc("build_info", "The version of leat; always 1.", "version")
+
+	sourceConnections = desc("source_connections", "Connections of a source by state.", "source", "state")
+	sourceEvents      = desc("source_events_total", "Events received, duplicates included.", "source")
+	sourceStored      = desc("producer_records_total", "Events stored in the stream.", "source")
+	sourceBytes       = desc("producer_bytes_total", "Keys and payloads stored in the stream.", "source")
+	sourceDuplicates  = desc("producer_duplicates_total", "Events dropped because the stream had them.", "source")
+	sourceRefused     = desc("producer_refused_total", "Commits that the stream refused and that were put again.", "source")
+	sourceEnds        = desc("source_reconnects_total", "Connections that ended, by kind and by close code or HTTP status.", "source", "reason", "code")
+	sourceGaps        = desc("source_gaps_total", "Gap records written.", "source")
+	sourceGapSeconds  = desc("source_gap_seconds_total", "The time that gap records cover.", "source")
+	sourceGapOpen     = desc("source_gap_open", "1 while no connection covers what the provider sends.", "source")
+	sourceSkipped     = desc("source_skipped_total", "Messages left out, such as those that are too large.", "source")
+	sourceLastData    = desc("source_last_data_timestamp_seconds", "When the source last received an event.", "source")
+
+	streamRecords = desc("stream_records", "Records held.", "stream")
+	streamBytes   = desc("stream_bytes", "Keys and payloads held.", "stream")
+	streamShards  = desc("stream_shards", "Open shards.", "stream")
+
+	consumerAge       = desc("consumer_iterator_age_seconds", "Age of the oldest record that is not done.", "consumer", "stream", "shard")
+	consumerDelivered = desc("consumer_records_total", "Records delivered.", "consumer", "stream", "shard")
+	consumerBytes     = desc("consumer_bytes_total", "Keys and payloads delivered.", "consumer", "stream", "shard")
+	consumerFailures  = desc("consumer_failures_total", "Deliveries that failed.", "consumer", "stream", "shard")
+	consumerDead      = desc("consumer_dead_letters_total", "Records put into the dead-letter stream.", "consumer", "stream", "shard")
+	consumerMissing   = desc("consumer_expired_records_total", "Records that expired or were damaged before they were read.", "consumer", "stream", "shard")
+	consumerHalted    = desc("consumer_halted", "1 while an operator must mend something.", "consumer", "stream", "shard")
+)
+
+// Describe implements prometheus.Collector.
+func (m *metrics) Describe(out chan<- *prometheus.Desc) { prometheus.DescribeByCollect(m, out) }
+
+// Collect implements prometheus.Collector.
+func (m *metrics) Collect(out chan<- prometheus.Metric) {
+	s := m.p.Status()
+	e := emitter{out}
+	e.gauge(buildInfo, 1, s.Version)
+	for i := range s.Sources {
+		e.source(&s.Sources[i])
+	}
+	for _, info := range s.Streams {
+		e.gauge(streamRecords, float64(info.Records), info.Name)
+		e.gauge(streamBytes, float64(info.Bytes), info.Name)
+		open := 0
+		for i := range info.Shards {
+			if info.Shards[i].Open() {
+				open++
+			}
+		}
+		e.gauge(streamShards, float64(open), info.Name)
+	}
+	for _, c := range s.Consumers {
+		for i := range c.Shards {
+			e.shard(c.Name, c.Stream, &c.Shards[i])
+		}
+	}
+}
+
+type emitter struct{ out chan<- prometheus.Metric }
+
+func (e emitter) gauge(d *prometheus.Desc, v float64, labels ...string) {
+	e.out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+}
+
+func (e emitter) counter(d *prometheus.Desc, v float64, labels ...string) {
+	e.out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v, labels...)
+}
+
+func (e emitter) source(s *SourceStatus) {
+	states := map[source.State]int{source.Connecting: 0, source.Live: 0, source.Waiting: 0}
+	for _, slot := range s.Slots {
+		states[slot.State]++
+	}
+	for state, n := range states {
+		e.gauge(sourceConnections, float64(n), s.Name, string(state))
+	}
+	e.counter(sourceEvents, float64(s.Events), s.Name)
+	e.counter(sourceStored, float64(s.Stored), s.Name)
+	e.counter(sourceBytes, float64(s.Bytes), s.Name)
+	e.counter(sourceDuplicates, float64(s.Duplicates), s.Name)
+	e.counter(sourceRefused, float64(s.Refused), s.Name)
+	for end, n := range s.Ends {
+		e.counter(sourceEnds, float64(n), s.Name, string(end.Kind), strconv.Itoa(end.Code))
+	}
+	e.counter(sourceGaps, float64(s.Gaps), s.Name)
+	e.counter(sourceGapSeconds, s.GapTime.Seconds(), s.Name)
+	e.gauge(sourceGapOpen, truth(!s.GapSince.IsZero()), s.Name)
+	e.counter(sourceSkipped, float64(s.Skipped), s.Name)
+	if !s.LastData.IsZero() {
+		e.gauge(sourceLastData, float64(s.LastData.UnixMilli())/1000, s.Name)
+	}
+}
+
+func (e emitter) shard(name, stream string, s *consumer.ShardStatus) {
+	labels := []string{name, stream, s.Shard.String()}
+	e.gauge(consumerAge, s.IteratorAge.Seconds(), labels...)
+	e.counter(consumerDelivered, float64(s.Delivered), labels...)
+	e.counter(consumerBytes, float64(s.Bytes), labels...)
+	e.counter(consumerFailures, float64(s.Failures), labels...)
+	e.counter(consumerDead, float64(s.DeadLettered), labels...)
+	e.counter(consumerMissing, float64(s.Missing), labels...)
+	e.gauge(consumerHalted, truth(s.State == consumer.Halted), labels...)
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

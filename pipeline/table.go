@@ -1,0 +1,60 @@
+package pipeline
+
+import (
+	"time"
+
+	"github.com/leatstream/leat/config"
+	"github.com/leatstream/leat/consumer"
+	"github.com/leatstream/leat/sink"
+	"github.com/leatstream/leat/sink/jsonl"
+	"github.com/leatstream/leat/sink/sql"
+	"github.com/leatstream/leat/source"
+	"github.com/leatstream/leat/source/websocket"
+)
+
+// The one map of all adapters. A new one is a line here, and its package.
+
+type sourceAdapter struct {
+	config func() any
+	build  func(config any) source.Source
+}
+
+type sinkAdapter struct {
+	config func() any
+	build  func(config any, consumer string) sink.Sink
+
+	// batch is what the destination recommends.
+	batch consumer.Batch
+}
+
+var sources = map[string]sourceAdapter{
+	"websocket": {
+		config: func() any { return new(websocket.Config) },
+		build:  func(c any) source.Source { return &websocket.Source{Config: *c.(*websocket.Config)} },
+	},
+}
+
+var sinks = map[string]sinkAdapter{
+	"sqlite": {
+		config: func() any { return new(sql.Config) },
+		build:  func(c any, name string) sink.Sink { return &sql.Sink{Config: *c.(*sql.Config), Consumer: name} },
+		batch:  consumer.Batch{Records: 10_000, Bytes: 4 << 20},
+	},
+	"jsonl": {
+		config: func() any { return new(jsonl.Config) },
+		build:  func(c any, _ string) sink.Sink { return &jsonl.Sink{Config: *c.(*jsonl.Config)} },
+		batch:  consumer.Batch{Records: 100_000, Bytes: 16 << 20, Wait: time.Minute},
+	},
+}
+
+// Adapters returns what package config needs to know of the table.
+func Adapters() config.Adapters {
+	a := config.Adapters{Sources: map[string]func() any{}, Destinations: map[string]func() any{}}
+	for name, adapter := range sources {
+		a.Sources[name] = adapter.config
+	}
+	for name, adapter := range sinks {
+		a.Destinations[name] = adapter.config
+	}
+	return a
+}
