@@ -90,7 +90,7 @@ func (p *printer) diagnostic(d *Diagnostic) {
 	for i, l := range d.Excerpt.Lines {
 		text := l.Text
 		if i == len(d.Excerpt.Lines)-1 {
-			text = p.marked(d.Excerpt, l.Text, margin, p.paint(color, d.Hint), color)
+			text = l.Text + "\n" + margin + p.paint(blue, " |") + padded(p.carets(d.Excerpt, l.Text, color, d.Hint))
 		}
 		p.line(p.paint(blue, fmt.Sprintf("%*d |", width, l.Number)) + padded(text))
 	}
@@ -100,8 +100,8 @@ func (p *printer) diagnostic(d *Diagnostic) {
 	p.line(fmt.Sprintf("%s %s see: leat explain %s", margin, p.paint(blue, "="), d.Code))
 }
 
-// marked returns the last line of an excerpt and the line of carets below it.
-func (p *printer) marked(e Excerpt, text, margin, hint, color string) string {
+// carets returns the line below the last line of an excerpt: what is meant, and the hint.
+func (p *printer) carets(e Excerpt, text, color, hint string) string {
 	runes := []rune(text)
 	start, end := min(e.Start, len(runes)), min(e.End, len(runes))
 	var indent strings.Builder
@@ -118,9 +118,9 @@ func (p *printer) marked(e Excerpt, text, margin, hint, color string) string {
 	}
 	below := indent.String() + p.paint(color, strings.Repeat("^", max(1, carets)))
 	if hint != "" {
-		below += " " + hint
+		below += " " + p.paint(color, hint)
 	}
-	return string(runes) + "\n" + margin + p.paint(blue, " |") + padded(below)
+	return below
 }
 
 func padded(text string) string {

@@ -52,13 +52,21 @@ type LetterError struct {
 
 const maxMessage = 8 << 10
 
-func (s *shard) letter(r leat.Record, condition string, cause error, attempts int, begun time.Time) Letter {
-	message := cause.Error()
+// end is how a record ended that was not delivered.
+type end struct {
+	condition string
+	cause     error
+	attempts  int // 0: it could not even be read
+	begun     time.Time
+}
+
+func (s *shard) letter(r leat.Record, e end) Letter {
+	message := e.cause.Error()
 	if len(message) > maxMessage {
 		message = message[:maxMessage]
 	}
 	stage := "sink"
-	if attempts == 0 {
+	if e.attempts == 0 {
 		stage = "read"
 	}
 	return Letter{
@@ -67,9 +75,9 @@ func (s *shard) letter(r leat.Record, condition string, cause error, attempts in
 			Stream: s.c.Stream, Shard: s.id.String(), Sequence: r.Sequence,
 			PartitionKey: r.PartitionKey, HashKey: r.HashKey, Arrived: r.Arrived.UTC(),
 		},
-		Consumer: s.c.Name, Stage: stage, Destination: s.c.Destination, Condition: condition,
-		Error: LetterError{Type: fmt.Sprintf("%T", cause), Message: message}, Attempts: attempts,
-		FirstAttempt: begun.UTC(), LastAttempt: time.Now().UTC(), Epoch: s.epoch, Data: r.Data,
+		Consumer: s.c.Name, Stage: stage, Destination: s.c.Destination, Condition: e.condition,
+		Error: LetterError{Type: fmt.Sprintf("%T", e.cause), Message: message}, Attempts: e.attempts,
+		FirstAttempt: e.begun.UTC(), LastAttempt: time.Now().UTC(), Epoch: s.epoch, Data: r.Data,
 	}
 }
 

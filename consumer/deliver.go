@@ -32,7 +32,7 @@ func (s *shard) process(ctx, late context.Context, batch leat.Batch) error {
 			s.failed(Halted, err, attempts)
 		case sink.IsPermanent(err), s.c.Settings.MaxAttempts > 0 && attempts >= s.c.Settings.MaxAttempts:
 			if len(batch.Records) == 1 {
-				return s.bury(late, batch, err, attempts, begun)
+				return s.bury(late, batch, end{cause: err, attempts: attempts, begun: begun})
 			}
 			return s.halve(ctx, late, batch)
 		default:
@@ -88,18 +88,18 @@ func (s *shard) delivered(ctx context.Context, batch leat.Batch) error {
 }
 
 // bury puts the one record of a batch into the dead-letter stream, in the same commit that passes over it.
-func (s *shard) bury(ctx context.Context, batch leat.Batch, cause error, attempts int, begun time.Time) error {
-	why := "RetryAttemptsExhausted"
-	if sink.IsPermanent(cause) {
-		why = "Permanent"
+func (s *shard) bury(ctx context.Context, batch leat.Batch, e end) error {
+	e.condition = "RetryAttemptsExhausted"
+	if sink.IsPermanent(e.cause) {
+		e.condition = "Permanent"
 	}
 	record := batch.Records[0]
-	letter := s.letter(record, why, cause, attempts, begun)
+	letter := s.letter(record, e)
 	err := s.commit(ctx, checkpoint{Sequence: record.Sequence}, stream.Commit{Puts: []stream.Put{s.dead(letter)}, State: s.planDone()})
 	if err != nil {
 		return err
 	}
-	s.log.Error("a record goes to the dead-letter stream", "sequence", record.Sequence, "condition", why, "attempts", attempts, "error", cause)
+	s.log.Error("a record goes to the dead-letter stream", "sequence", record.Sequence, "condition", e.condition, "attempts", e.attempts, "error", e.cause)
 	s.set(func(st *ShardStatus) {
 		st.State, st.pending, st.last = Reading, time.Time{}, record.Arrived
 		st.DeadLettered++

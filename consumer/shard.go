@@ -22,8 +22,6 @@ type shard struct {
 	log   *slog.Logger
 
 	reader stream.Reader
-	ahead  leat.Batch // read and not yet in a batch, because the batch was full
-	after  error      // what comes behind ahead: the end of the shard, or a gap
 
 	status ShardStatus // guarded by the Consumer's mutex
 }
@@ -117,9 +115,9 @@ func (s *shard) gather(ctx context.Context) (batch leat.Batch, behind error) {
 
 // finish notes that the shard is done and lets its children begin.
 func (s *shard) finish(ctx context.Context) error {
-	end := s.at
-	end.Ended = true
-	if err := s.commit(ctx, end, stream.Commit{}); err != nil {
+	last := s.at
+	last.Ended = true
+	if err := s.commit(ctx, last, stream.Commit{}); err != nil {
 		return err
 	}
 	s.set(func(st *ShardStatus) { st.State = Ended })
@@ -137,7 +135,7 @@ func (s *shard) gap(ctx, late context.Context, gap *stream.GapError) error {
 		return ctx.Err()
 	}
 	s.set(func(st *ShardStatus) { st.Missing += gap.Count })
-	letter := s.letter(leat.Record{Sequence: gap.From}, condition(gap.Reason), gap, 0, time.Now())
+	letter := s.letter(leat.Record{Sequence: gap.From}, end{condition: condition(gap.Reason), cause: gap, begun: time.Now()})
 	letter.Through = gap.To
 	return s.commit(late, checkpoint{Sequence: gap.To}, stream.Commit{Puts: []stream.Put{s.dead(letter)}})
 }

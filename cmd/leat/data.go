@@ -32,7 +32,7 @@ type engine interface {
 func openData(dir string) (engine, func(), error) {
 	client, err := remote.Dial(dir)
 	if err == nil {
-		return client, func() { _ = client.Close() }, nil
+		return client, func() {}, nil
 	}
 	if !errors.Is(err, remote.ErrNotRunning) {
 		return nil, nil, environment(fmt.Errorf("reach the process that has %s open: %w", dir, err), "")

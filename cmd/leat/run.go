@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -60,40 +62,49 @@ func (a *app) run(ctx context.Context, p *pipeline.Pipeline, c *config.Config, r
 }
 
 // faces are the servers beside a pipeline.
-type faces []*http.Server
-
-func (f faces) close() {
-	for _, s := range f {
-		_ = s.Close()
-	}
+type faces struct {
+	stop  context.CancelFunc
+	group sync.WaitGroup
 }
 
-func newServer(h http.Handler) *http.Server {
-	return &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10}
+func (f *faces) close() {
+	f.stop()
+	f.group.Wait()
+}
+
+// serve serves until the faces are closed.
+func (f *faces) serve(serve func() error, log *slog.Logger) {
+	f.group.Go(func() {
+		if err := serve(); err != nil && !errors.Is(err, http.ErrServerClosed) {
+			log.Error("a server ended", "error", err)
+		}
+	})
 }
 
 // serveFaces serves the socket in the data directory, and the metrics if the configuration says where.
-func serveFaces(p *pipeline.Pipeline, c *config.Config) (faces, error) {
+func serveFaces(p *pipeline.Pipeline, c *config.Config) (*faces, error) {
 	socket, err := remote.Listen(c.Data)
 	if err != nil {
 		return nil, environment(err, "")
 	}
-	control := newServer(remote.Handler(p.Engine(), func() any { return p.Status() }))
-	go func() { _ = control.Serve(socket) }()
-	servers := faces{control}
+	ctx, stop := context.WithCancel(context.Background())
+	f := &faces{stop: stop}
+	handler := remote.Handler(p.Engine(), func() any { return p.Status() })
+	f.serve(func() error { return remote.Serve(ctx, socket, handler) }, slog.Default())
 	if c.Metrics == "" {
-		return servers, nil
+		return f, nil
 	}
 	l, err := net.Listen("tcp", c.Metrics)
 	if err != nil {
-		servers.close()
+		f.close()
 		return nil, environment(fmt.Errorf("serve metrics: %w", err), "choose another address for metrics:")
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(p.Metrics(), promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
-	metrics := newServer(mux)
-	go func() { _ = metrics.Serve(l) }()
-	return append(servers, metrics), nil
+	s := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10}
+	context.AfterFunc(ctx, func() { _ = s.Close() })
+	f.serve(func() error { return s.Serve(l) }, slog.Default())
+	return f, nil
 }
 
 // announce prints what runs where.

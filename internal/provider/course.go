@@ -50,11 +50,13 @@ func (c course) form() int { return between(c.roll(chanceForm, 0), 940, 1060) }
 
 // hills are the same for all riders of a race.
 func (c course) hills(second int) int {
-	return smooth(roll(c.seed, chanceHills, uint64(c.block)<<16|uint64(c.race)), second, 40, 850, 1180)
+	return smooth(roll(c.seed, chanceHills, uint64(c.block)<<16|uint64(c.race)), second, wave{40, 850, 1180})
 }
 
 // rhythm is the slow wandering of a rider's effort.
-func (c course) rhythm(second int) int { return smooth(c.roll(chanceRhythm, 0), second, 7, 900, 1100) }
+func (c course) rhythm(second int) int {
+	return smooth(c.roll(chanceRhythm, 0), second, wave{7, 900, 1100})
+}
 
 // jitter is what changes from second to second.
 func (c course) jitter(second int) int {
@@ -113,11 +115,14 @@ func between(random uint64, low, high int) int {
 }
 
 // smooth wanders between low and high, straight from one random value to the next.
-func smooth(seed uint64, second, period, low, high int) int {
-	knot, into := uint64(second/period), second%period
-	a, b := between(mix(seed^knot), low, high), between(mix(seed^(knot+1)), low, high)
-	return (a*(period-into) + b*into) / period
+func smooth(seed uint64, second int, w wave) int {
+	knot, into := uint64(second/w.period), second%w.period
+	a, b := between(mix(seed^knot), w.low, w.high), between(mix(seed^(knot+1)), w.low, w.high)
+	return (a*(w.period-into) + b*into) / w.period
 }
+
+// wave is what smooth wanders between, and how many seconds from one random value to the next.
+type wave struct{ period, low, high int }
 
 // maxWatts bounds the table of speeds.
 const maxWatts = 3000
