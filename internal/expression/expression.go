@@ -18,6 +18,8 @@ import (
 	"unsafe"
 
 	"github.com/expr-lang/expr"
+	"github.com/expr-lang/expr/ast"
+	"github.com/expr-lang/expr/builtin"
 	"github.com/expr-lang/expr/file"
 	"github.com/expr-lang/expr/vm"
 	"github.com/tidwall/gjson"
@@ -198,11 +200,34 @@ func plainPath(source string) (string, bool) {
 }
 
 func compile(source string, options ...expr.Option) (*vm.Program, error) {
-	options = append(options, expr.AllowUndefinedVariables(), expr.DisableBuiltin("now"))
+	options = append(options, expr.AllowUndefinedVariables(), expr.DisableBuiltin("now"), expr.Patch(&memberNames{}))
 	program, err := expr.Compile(source, options...)
 	var at *file.Error
 	if errors.As(err, &at) {
 		return nil, fmt.Errorf("expression %q, column %d: %s", source, at.Column+1, at.Message)
 	}
 	return program, err
+}
+
+// memberNames makes a name that is not called mean the member of the message, also where the language has a function of
+// that name: type == "trade" and last > max are about the message, len(x) is the function.
+type memberNames struct{ made map[ast.Node]string }
+
+// Visit implements ast.Visitor. It meets the name of a call before the call.
+func (v *memberNames) Visit(node *ast.Node) {
+	switch n := (*node).(type) {
+	case *ast.IdentifierNode:
+		if _, isFunction := builtin.Index[n.Value]; isFunction {
+			member := &ast.MemberNode{Node: &ast.IdentifierNode{Value: "$env"}, Property: &ast.StringNode{Value: n.Value}}
+			if v.made == nil {
+				v.made = map[ast.Node]string{}
+			}
+			v.made[member] = n.Value
+			ast.Patch(node, member)
+		}
+	case *ast.CallNode:
+		if name, ok := v.made[n.Callee]; ok {
+			n.Callee = &ast.IdentifierNode{Value: name}
+		}
+	}
 }

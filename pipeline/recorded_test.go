@@ -1,0 +1,269 @@
+package pipeline_test
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/leatstream/leat/config"
+	"github.com/leatstream/leat/internal/provider"
+	"github.com/leatstream/leat/pipeline"
+	sqlsink "github.com/leatstream/leat/sink/sql"
+	"github.com/leatstream/leat/source"
+	"github.com/leatstream/leat/stream/local"
+	"github.com/leatstream/leat/stream/streamtest"
+)
+
+// dataDir returns the folder of recorded sessions and expected numbers, and skips the test where it is absent.
+func dataDir(t *testing.T) string {
+	t.Helper()
+	dir := os.Getenv("LEAT_DATA")
+	if dir == "" {
+		dir = filepath.Join("..", "..", "shared", "data")
+	}
+	if _, err := os.Stat(filepath.Join(dir, "ORACLES.json")); err != nil {
+		if os.Getenv("LEAT_TEST_ALL") != "" {
+			t.Fatalf("the recorded sessions are not there: %v", err)
+		}
+		t.Skipf("the recorded sessions are not there (%s): set LEAT_DATA to their folder", dir)
+	}
+	return dir
+}
+
+type oracles struct {
+	WS map[string]struct {
+		Inbound int `json:"inbound"`
+	} `json:"ws"`
+	Redundant map[string]struct {
+		Distinct int `json:"distinct_union"`
+	} `json:"redundant"`
+}
+
+func readOracles(t *testing.T, dir string) (o oracles) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, "ORACLES.json"))
+	if err == nil {
+		err = json.Unmarshal(text, &o)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+func recorded(t *testing.T, dir, name string) *provider.Session {
+	t.Helper()
+	s, err := provider.ReadSessionFile(filepath.Join(dir, "ws-cryptofeed", name+".zst"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// serve serves a provider on this machine and returns its address.
+func serve(t *testing.T, h http.Handler) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- provider.Serve(ctx, l, h) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return fmt.Sprintf("ws://%s/", l.Addr())
+}
+
+// running is a pipeline that was made of nothing but a configuration.
+type running struct {
+	p    *pipeline.Pipeline
+	data string
+	db   string
+	stop context.CancelFunc
+	done chan error
+}
+
+// start loads a file and runs it against a provider.
+func start(t *testing.T, file, url string) *running {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	env := map[string]string{"FEED_URL": url, "DATA": filepath.Join(dir, "data"), "DB": filepath.Join(dir, "feed.db")}
+	c, d := config.Load([]config.Input{{Name: file, Text: text}}, pipeline.Adapters(), func(name string) (string, bool) {
+		v, ok := env[name]
+		return v, ok
+	})
+	if len(d) > 0 {
+		_ = d.Print(os.Stderr, config.PrintOptions{})
+		t.Fatalf("%s is not in order", file)
+	}
+	p, err := pipeline.Open(t.Context(), c, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	r := &running{p: p, data: env["DATA"], db: env["DB"], stop: stop, done: make(chan error, 1)}
+	go func() { r.done <- p.Run(ctx) }()
+	return r
+}
+
+// until waits for a condition over the status, and fails the test if the pipeline ends before.
+func (r *running) until(t *testing.T, what string, is func(pipeline.Status) bool) {
+	t.Helper()
+	for !is(r.p.Status()) {
+		select {
+		case err := <-r.done:
+			t.Fatalf("the pipeline ended before %s: %v", what, err)
+		case <-t.Context().Done():
+			t.Fatalf("not %s: %+v", what, r.p.Status())
+		case <-time.After(2 * time.Millisecond):
+		}
+	}
+}
+
+func (r *running) end(t *testing.T) {
+	t.Helper()
+	r.stop()
+	if err := <-r.done; err != nil {
+		t.Error(err)
+	}
+}
+
+func (r *running) rows(t *testing.T, query string) (n int) {
+	t.Helper()
+	db, err := sql.Open(sqlsink.Driver, r.db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if err := db.QueryRowContext(t.Context(), query).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// stored counts the records of the stream and those that the table has.
+func stored(s pipeline.Status) (inStream, delivered int64) {
+	for i := range s.Sources {
+		inStream += s.Sources[i].Stored
+	}
+	for _, c := range s.Consumers {
+		for i := range c.Shards {
+			delivered += c.Shards[i].Delivered
+		}
+	}
+	return inStream, delivered
+}
+
+// Every recorded exchange is stored and delivered with nothing but a file of configuration, message for message.
+func TestEveryRecordedExchangeNeedsOnlyConfiguration(t *testing.T) {
+	dir := dataDir(t)
+	want := readOracles(t, dir)
+	if len(want.WS) != 22 {
+		t.Fatalf("%d sessions, want 22", len(want.WS))
+	}
+	for name, session := range want.WS {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			exchange, _, _ := strings.Cut(strings.ToLower(name), ".")
+			url := serve(t, &provider.Replay{Session: recorded(t, dir, name)})
+			r := start(t, filepath.Join("testdata", "exchanges", exchange+".yaml"), url)
+			r.until(t, "delivered", func(s pipeline.Status) bool {
+				_, delivered := stored(s)
+				return delivered >= int64(session.Inbound)
+			})
+			r.end(t)
+			s := r.p.Status().Sources[0]
+			if int(s.Stored) != session.Inbound || s.Duplicates != 0 || s.Gaps != 0 || s.Opened != 1 {
+				t.Errorf("stored %d of %d messages, %d duplicates, %d gaps, %d connections", s.Stored, session.Inbound, s.Duplicates, s.Gaps, s.Opened)
+			}
+			if n := r.rows(t, "SELECT count(*) FROM messages"); n != session.Inbound {
+				t.Errorf("the table has %d rows, want %d", n, session.Inbound)
+			}
+		})
+	}
+}
+
+// Four simultaneous connections give the union of what they carry, each event once, also when one of them loses messages and another is cut off
+// again and again.
+func TestRedundantConnectionsGiveTheUnion(t *testing.T) {
+	dir := dataDir(t)
+	want := readOracles(t, dir).Redundant["HITBTC"].Distinct
+	if want != 758 {
+		t.Fatalf("%d distinct events, want 758", want)
+	}
+	for _, c := range []struct {
+		name   string
+		damage func(replays []*provider.Replay)
+	}{
+		{"as recorded", func([]*provider.Replay) {}},
+		{"one drops, one is cut", func(r []*provider.Replay) { r[1].DropEvery, r[2].CutEvery = 5, 100 }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			replays := make([]*provider.Replay, 4)
+			for i := range replays {
+				replays[i] = &provider.Replay{Session: recorded(t, dir, fmt.Sprintf("HITBTC.ws.%d.0", i+1)), Speed: 8}
+			}
+			c.damage(replays)
+			url := serve(t, &provider.Endpoints{Replays: replays})
+			r := start(t, filepath.Join("testdata", "redundant.yaml"), url+"api/2/ws/public")
+			r.until(t, "live with four connections", func(s pipeline.Status) bool { return s.Sources[0].Opened >= 4 })
+			r.until(t, "through", func(s pipeline.Status) bool {
+				return replays[0].Counts().Sent >= 800 && replays[3].Counts().Sent >= 800
+			})
+			r.until(t, "delivered", func(s pipeline.Status) bool {
+				in, out := stored(s)
+				return out >= in && s.Sources[0].Events >= replays[0].Counts().Sent+replays[3].Counts().Sent
+			})
+			r.end(t)
+			distinct, records := map[string]bool{}, 0
+			for _, record := range r.records(t) {
+				if record != "" {
+					distinct[record] = true
+					records++
+				}
+			}
+			if len(distinct) != want || records != want {
+				t.Errorf("stored %d events, %d of them distinct; want %d", records, len(distinct), want)
+			}
+			s := r.p.Status().Sources[0]
+			t.Logf("%d messages over %d connections, %d events stored, %d duplicates dropped, ends %v", s.Events, s.Opened, records, s.Duplicates, s.Ends)
+			if s.Slots[0].State != source.Live && s.Opened < 4 {
+				t.Errorf("status %+v", s)
+			}
+		})
+	}
+}
+
+// records returns the identities of all records in the table.
+func (r *running) records(t *testing.T) (ids []string) {
+	t.Helper()
+	e, err := local.Open(r.data, local.Options{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	for _, record := range streamtest.ReadStream(t, e, "feed") {
+		ids = append(ids, record.ID)
+	}
+	return ids
+}
