@@ -52,8 +52,10 @@ func TestSequenceNumbersOfOtherKindsAreRefused(t *testing.T) {
 	if zero.String() != "0" || !zero.IsZero() {
 		t.Errorf("the zero number is %q", zero)
 	}
-	for _, text := range []string{"", "0", "-1", "x", " " + knownSequence, knownSequence + "0", knownSequence[1:], "+" + knownSequence,
-		"49646437577108476416916876405825929425585429676275269635", strings.Repeat("9", 56), strings.Repeat("1", 400)} {
+	for _, text := range []string{
+		"", "0", "-1", "x", " " + knownSequence, knownSequence + "0", knownSequence[1:], "+" + knownSequence,
+		"49646437577108476416916876405825929425585429676275269635", strings.Repeat("9", 56), strings.Repeat("1", 400),
+	} {
 		if s, err := leat.ParseSequence(text); err == nil {
 			t.Errorf("%q parses as %s", text, s)
 		}

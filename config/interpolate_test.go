@@ -71,11 +71,25 @@ func TestForms(t *testing.T) {
 	files := map[string]string{"/run/x": "content\n\n", "creds/name": "credential\r\n", "/run/cr": "a\r", "/run/empty": ""}
 	lookup := func(name string) (string, bool) { v, ok := variables[name]; return v, ok }
 	for _, c := range []struct{ written, want string }{
-		{"${SET}", "value"}, {"${EMPTY}x", "x"}, {"a${SET}b${SET}c", "avaluebvaluec"},
-		{"${UNSET:-text}", "text"}, {"${EMPTY:-text}", "text"}, {"${SET:-text}", "value"}, {"${UNSET:-}x", "x"}, {"${UNSET:-a:?b}", "a:?b"},
+		{"${SET}", "value"},
+		{"${EMPTY}x", "x"},
+		{"a${SET}b${SET}c", "avaluebvaluec"},
+		{"${UNSET:-text}", "text"},
+		{"${EMPTY:-text}", "text"},
+		{"${SET:-text}", "value"},
+		{"${UNSET:-}x", "x"},
+		{"${UNSET:-a:?b}", "a:?b"},
 		{"${SET:?message}", "value"},
-		{"${file:/run/x}", "content\n"}, {"${file:/run/cr}", "a\r"}, {"<${file:/run/empty}>", "<>"}, {"${credential:name}", "credential"},
-		{"$${SET}", "${SET}"}, {"$$${SET}", "$${SET}"}, {"$SET", "$SET"}, {"$", "$"}, {"$$", "$$"}, {"{}", "{}"},
+		{"${file:/run/x}", "content\n"},
+		{"${file:/run/cr}", "a\r"},
+		{"<${file:/run/empty}>", "<>"},
+		{"${credential:name}", "credential"},
+		{"$${SET}", "${SET}"},
+		{"$$${SET}", "$${SET}"},
+		{"$SET", "$SET"},
+		{"$", "$"},
+		{"$$", "$$"},
+		{"{}", "{}"},
 		{"${UNSET:-line\nline}", "line\nline"},
 	} {
 		text := "data: " + strconv.Quote(c.written) + "\n"

@@ -71,7 +71,7 @@ func (c *Consumer) supervise(ctx, late context.Context, group *errgroup.Group) e
 	for {
 		if err := c.start(ctx, late, group); err != nil {
 			if ctx.Err() != nil {
-				return nil
+				return nil //nolint:nilerr // it only tells of the end
 			}
 			return err
 		}

@@ -29,7 +29,6 @@ type table struct {
 	calls int
 	fail  func(b leat.Batch) error
 	sizes []int
-	epoch map[leat.ShardID]uint64
 }
 
 func (s *table) Deliver(_ context.Context, b leat.Batch) error {

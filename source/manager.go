@@ -35,7 +35,6 @@ type Manager struct {
 
 	log     *slog.Logger
 	mapping mapping
-	late    context.Context // ends Grace after the context of Run; set once before anything starts
 
 	mu       sync.Mutex
 	cover    coverage
@@ -70,8 +69,8 @@ func (m *Manager) Run(ctx context.Context) error {
 	defer cancel()
 	group, running := errgroup.WithContext(ctx)
 	for n := range m.Settings.Connections {
-		s := &slot{m: m, n: n, late: late, backoff: backoff{limit: m.Settings.MaxBackoff}}
-		group.Go(func() error { return s.run(running) })
+		s := &slot{m: m, n: n, backoff: backoff{limit: m.Settings.MaxBackoff}}
+		group.Go(func() error { return s.run(running, late) })
 	}
 	group.Go(func() error { return m.pulse(running, late) })
 	if err := group.Wait(); err != nil {
@@ -92,7 +91,7 @@ func (m *Manager) begin(mark Mark) {
 func (m *Manager) pulse(ctx, late context.Context) error {
 	for {
 		if wait.For(ctx, pulseEvery) != nil {
-			return nil
+			return nil //nolint:nilerr // ctx has ended
 		}
 		if err := m.store(late); err != nil {
 			return err

@@ -12,26 +12,26 @@ import (
 )
 
 // slot keeps one connection alive: when it ends the next one is opened, and when it grows too old the next one is
-// opened before it is closed. One goroutine owns it.
+// opened before it is closed. One goroutine owns it. Its methods take two contexts: ctx ends the work, late, a grace time after it,
+// what is finished then.
 type slot struct {
 	m       *Manager
 	n       int
-	late    context.Context // outlives the context of run by the grace time
 	backoff backoff
 	retired sync.WaitGroup // connections that are being closed
 }
 
-func (s *slot) run(ctx context.Context) error {
+func (s *slot) run(ctx, late context.Context) error {
 	defer s.retired.Wait()
 	age := s.firstAge()
 	var current *session
 	for {
 		if current == nil {
-			if current = s.open(ctx); current == nil {
+			if current = s.open(ctx, late); current == nil {
 				return nil // ctx has ended
 			}
 		}
-		next, err := s.watch(ctx, current, age)
+		next, err := s.watch(ctx, late, current, age)
 		if err != nil || ctx.Err() != nil {
 			return err
 		}
@@ -40,7 +40,7 @@ func (s *slot) run(ctx context.Context) error {
 }
 
 // watch waits until the connection ends or is to be replaced, and returns its successor if there is one already.
-func (s *slot) watch(ctx context.Context, current *session, age time.Duration) (next *session, err error) {
+func (s *slot) watch(ctx, late context.Context, current *session, age time.Duration) (next *session, err error) {
 	var old <-chan time.Time
 	if age > 0 {
 		t := time.NewTimer(age)
@@ -51,7 +51,7 @@ func (s *slot) watch(ctx context.Context, current *session, age time.Duration) (
 	case <-current.done:
 	case <-old:
 		if !s.m.Settings.EventID.IsZero() {
-			return s.replace(ctx, current)
+			return s.replace(ctx, late, current)
 		}
 		current.close(EndRotation) // without identities both would be stored: a short gap is the lesser evil, and it is reported
 		<-current.done
@@ -71,11 +71,11 @@ func (s *slot) watch(ctx context.Context, current *session, age time.Duration) (
 }
 
 // replace opens the successor and closes the old connection a little later.
-func (s *slot) replace(ctx context.Context, old *session) (*session, error) {
+func (s *slot) replace(ctx, late context.Context, old *session) (*session, error) {
 	if old.steady() {
 		s.backoff.forget()
 	}
-	next := s.open(ctx)
+	next := s.open(ctx, late)
 	s.retired.Go(func() {
 		if next == nil {
 			old.close(EndShutdown)
@@ -106,7 +106,7 @@ func (s *slot) retire(ctx context.Context, old, next *session) {
 }
 
 // open tries until there is a connection, or ctx ends: then it returns nil.
-func (s *slot) open(ctx context.Context) *session {
+func (s *slot) open(ctx, late context.Context) *session {
 	for ctx.Err() == nil {
 		s.m.setState(s.n, Connecting)
 		s.backoff.attempt(time.Now())
@@ -114,7 +114,7 @@ func (s *slot) open(ctx context.Context) *session {
 		conn, err := s.m.Source.Open(ctx, cursor)
 		if err == nil {
 			s.m.log.Info("connected", "connection", s.n, "resumed", cursor != "")
-			return s.m.start(s.late, s.n, conn, cursor != "")
+			return s.m.start(late, s.n, conn, cursor != "")
 		}
 		if ctx.Err() != nil {
 			return nil

@@ -13,7 +13,7 @@ func CheckName(name string) error {
 		switch {
 		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '_', c == '-', c == '.':
 		default:
-			return fmt.Errorf("%w: stream name %q contains %q; allowed are letters, digits, _ - and .", ErrInvalid, name, c)
+			return fmt.Errorf("%w: stream name %q contains %q; allowed are letters, digits and the signs . _ -", ErrInvalid, name, c)
 		}
 	}
 	return nil

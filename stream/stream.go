@@ -239,7 +239,7 @@ var (
 	ErrReadOnly = errors.New("opened read-only")
 )
 
-// ErrStopped: the engine has met an error after which it can promise nothing, and acknowledges
+// ErrStopped says that the engine has met an error after which it can promise nothing, and acknowledges
 // nothing more. The process must end; what was acknowledged is there when it starts again.
 var ErrStopped = errors.New("engine stopped")
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -53,7 +54,7 @@ func (d *demo) run(ctx context.Context) error {
 	if err := d.prepare(); err != nil {
 		return err
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return environment(err, "")
 	}
@@ -62,8 +63,7 @@ func (d *demo) run(ctx context.Context) error {
 	go func() { served <- provider.Serve(serving, l, &d.race) }()
 	err = d.pipeline(ctx, fmt.Sprintf("ws://%s/", l.Addr()))
 	stop()
-	<-served
-	return err
+	return errors.Join(err, <-served)
 }
 
 func (d *demo) prepare() error {

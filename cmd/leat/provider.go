@@ -104,7 +104,7 @@ func readRides(dir string) ([]provider.Ride, error) {
 
 // serve serves a provider until ctx ends.
 func (a *app) serve(ctx context.Context, address string, h http.Handler) error {
-	l, err := net.Listen("tcp", address)
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
 		return environment(err, "choose another address with --listen")
 	}

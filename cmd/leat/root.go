@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -135,7 +134,7 @@ func (a *app) logger() (*slog.Logger, error) {
 	}
 	f, ok := a.err.(*os.File)
 	if ok && term.IsTerminal(int(f.Fd())) {
-		return slog.New(tint.NewHandler(a.err, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !a.colored(true)})), nil
+		return slog.New(tint.NewTextHandler(a.err, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !a.colored(true)})), nil
 	}
 	return slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level})), nil
 }
@@ -150,5 +149,3 @@ func (a *app) colored(terminal bool) bool {
 	}
 	return terminal && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 }
-
-var errInterrupted = errors.New("interrupted")

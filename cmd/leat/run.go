@@ -94,7 +94,7 @@ func serveFaces(p *pipeline.Pipeline, c *config.Config) (*faces, error) {
 	if c.Metrics == "" {
 		return f, nil
 	}
-	l, err := net.Listen("tcp", c.Metrics)
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Metrics)
 	if err != nil {
 		f.close()
 		return nil, environment(fmt.Errorf("serve metrics: %w", err), "choose another address for metrics:")

@@ -81,6 +81,6 @@ func TestWhatAnOperatorMustMendHalts(t *testing.T) {
 	if err := os.Chmod(dir, 0o500); err != nil {
 		t.Fatal(err)
 	}
-	defer os.Chmod(dir, 0o700) //nolint:errcheck // so that it can be removed
+	defer os.Chmod(dir, 0o700) // so that it can be removed
 	wantHalt(t, (&Sink{Config: Config{Path: dir}}).Deliver(t.Context(), b), "allow")
 }

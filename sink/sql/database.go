@@ -68,7 +68,7 @@ func (d *database) connect(ctx context.Context, create bool) (err error) {
 			VALUES (?, ?, ?, ?, ?, ?, 0, CURRENT_TIMESTAMP)
 			ON CONFLICT (consumer, stream, shard, lane) DO UPDATE SET epoch = excluded.epoch, seq = excluded.seq, updated = excluded.updated`},
 	} {
-		*p.statement, err = d.conn.PrepareContext(ctx, p.text)
+		*p.statement, err = d.conn.PrepareContext(ctx, p.text) //nolint:sqlclosecheck // closed with the connection
 		if err != nil && strings.Contains(err.Error(), "ON CONFLICT") {
 			err = fmt.Errorf("%w: the key needs a primary key or a unique index on exactly the columns %s", err, d.names(d.key))
 		}

@@ -223,10 +223,10 @@ func (c *conn) why(err error) error {
 	switch {
 	case errors.As(err, &end):
 		return end
-	case c.dead.Load():
-		return &source.EndError{Kind: source.EndPing, Reason: "no answer to a ping within " + setting.FormatDuration(c.config.PongWait)}
 	case errors.As(err, &closed):
 		return &source.EndError{Kind: source.EndClose, Code: int(closed.Code), Reason: clean(closed.Reason)}
+	case c.dead.Load():
+		return &source.EndError{Kind: source.EndPing, Reason: "no answer to a ping within " + setting.FormatDuration(c.config.PongWait)}
 	}
 	return &source.EndError{Kind: source.EndRead, Err: err}
 }
@@ -287,12 +287,13 @@ func (c *conn) ping(ctx context.Context) {
 		sent := time.Now()
 		limited, cancel := context.WithTimeout(ctx, c.config.PongWait)
 		err := c.ws.Ping(limited)
+		late := limited.Err() != nil
 		cancel()
 		switch {
 		case err == nil:
 			c.alive.Store(time.Now().UnixNano())
-		case ctx.Err() != nil || c.ended() != nil:
-			return
+		case ctx.Err() != nil || !late:
+			return // the connection has ended, and whoever reads it knows why
 		case !c.behind(sent):
 			c.dead.Store(true)
 			_ = c.ws.CloseNow()

@@ -141,13 +141,13 @@ func (k batchKey) checksum(body uint32) uint32 {
 	return crc32.Update(body, castagnoli, bound[:])
 }
 
-// sealBatch fills the trailer of value; everything before it is in place and has the checksum body.
-func sealBatch(value []byte, k batchKey, body uint32, arrived time.Time, total uint64) {
-	trailer := value[len(value)-trailerSize:]
-	binary.BigEndian.PutUint64(trailer, uint64(arrived.UnixMilli()))
-	binary.BigEndian.PutUint64(trailer[8:], total)
-	sum := crc32.Update(body, castagnoli, trailer[:16])
-	binary.BigEndian.PutUint32(trailer[16:], k.checksum(sum))
+// sealBatch fills the trailer of value with what t says; everything before it is in place and has the checksum body.
+func sealBatch(value []byte, body uint32, t trailer) {
+	end := value[len(value)-trailerSize:]
+	binary.BigEndian.PutUint64(end, uint64(t.arrived.UnixMilli()))
+	binary.BigEndian.PutUint64(end[8:], t.total)
+	sum := crc32.Update(body, castagnoli, end[:16])
+	binary.BigEndian.PutUint32(end[16:], t.key.checksum(sum))
 }
 
 var (

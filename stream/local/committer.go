@@ -100,10 +100,10 @@ func (e *Engine) committer(f *frame) {
 		select {
 		case <-e.queue.wake:
 		case <-timer.C:
-			e.seal(f)
+			_ = e.seal(f) // an error has stopped the engine
 		case <-e.stop:
 			if !e.queue.close() {
-				e.seal(f)
+				_ = e.seal(f)
 				return
 			}
 		}
@@ -241,8 +241,11 @@ func (f *frame) publish() {
 // seal writes two synced blocks behind the last commit, so that damage to it shows as damage: in the last
 // block of a log it would pass for a commit that was never finished.
 func (e *Engine) seal(f *frame) error {
-	if f.sealed || e.opts.test.guards.noSeal || e.failure.err() != nil {
+	if f.sealed || e.opts.test.guards.noSeal {
 		return nil
+	}
+	if err := e.failure.err(); err != nil {
+		return err
 	}
 	for range 2 {
 		b := e.db.NewBatch()
@@ -315,7 +318,7 @@ func (f *frame) addPut(p *encodedPut) {
 		s.arrived = latest(s.arrived, s.created, now.Truncate(time.Millisecond))
 		s.total += run.bytes
 		k := batchKey{stream: s.stream.id, shard: s.id, first: s.next, count: run.count}
-		sealBatch(run.value, k, run.sum, s.arrived, s.total)
+		sealBatch(run.value, run.sum, trailer{k, s.arrived, s.total})
 		op := f.batch.SetDeferred(recordKeySize, len(run.value))
 		copy(op.Key, recordKey(k))
 		copy(op.Value, run.value)

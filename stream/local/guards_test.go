@@ -171,11 +171,11 @@ func clone(fs *vfs.MemFS) *vfs.MemFS {
 	return fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(3, 4))})
 }
 
-// flips damages one bit of the newest file of a kind in n places and counts what became of it.
-func flips(t testing.TB, fs *vfs.MemFS, opts Options, want []string, at func(size int) []int, like string) map[outcome]int {
+// flips damages one bit of the newest log in n places and counts what became of it.
+func flips(t testing.TB, fs *vfs.MemFS, opts Options, want []string, at func(size int) []int) map[outcome]int {
 	t.Helper()
 	counts := map[outcome]int{}
-	names := files(t, fs, like)
+	names := files(t, fs, ".log")
 	path := names[len(names)-1]
 	content, err := readAll(fs, path)
 	if err != nil {
@@ -214,12 +214,12 @@ func TestG1FlipsInsideTheLogAreFound(t *testing.T) {
 	only := func(g *guards) { g.noSeal, g.noHighWater, g.noVerify = true, true, true }
 	inside := spread(60, func(int) int { return 64 << 10 }, func(size int) int { return min(size, 200<<10) })
 	fs, want := filled(t, with(only), 300)
-	if counts := flips(t, fs, with(only), want, inside, ".log"); counts[silent] > 0 || counts[refused] == 0 {
+	if counts := flips(t, fs, with(only), want, inside); counts[silent] > 0 || counts[refused] == 0 {
 		t.Errorf("with the format: %v", counts)
 	}
 	old := func(g *guards) { only(g); g.oldFormat = true }
 	fs, want = filled(t, with(old), 300)
-	if counts := flips(t, fs, with(old), want, inside, ".log"); counts[silent] == 0 {
+	if counts := flips(t, fs, with(old), want, inside); counts[silent] == 0 {
 		t.Errorf("control, an older format: %v; want silent losses", counts)
 	}
 }
@@ -344,7 +344,7 @@ func TestG4SealedLogsHaveNoSilentTail(t *testing.T) {
 		}
 		waitSealed(t, m.e)
 		fs := clone(m.fs)
-		return flips(t, fs, opts, want, func(size int) []int { return tail(min(size, 7<<10)) }, ".log")
+		return flips(t, fs, opts, want, func(size int) []int { return tail(min(size, 7<<10)) })
 	}
 	if counts := run(func(*guards) {}); counts[silent] > 0 || counts[refused] == 0 {
 		t.Errorf("sealed: %v", counts)
@@ -367,7 +367,7 @@ func TestG5LostTailsAreFound(t *testing.T) {
 	run := func(change func(*guards)) map[outcome]int {
 		opts := with(func(g *guards) { g.noSeal = true; change(g) })
 		fs, want := filled(t, opts, 40)
-		counts := flips(t, fs, opts, want, spread(40, func(size int) int { return 32 << 10 }, func(size int) int { return min(size, 41<<10) }), ".log")
+		counts := flips(t, fs, opts, want, spread(40, func(size int) int { return 32 << 10 }, func(size int) int { return min(size, 41<<10) }))
 		lost := clone(fs)
 		logs := files(t, lost, ".log")
 		if err := lost.Remove(logs[len(logs)-1]); err != nil {
@@ -451,7 +451,7 @@ func TestG8BatchesAreBoundToTheirPlace(t *testing.T) {
 	k := batchKey{stream: 1, shard: 2, first: 10, count: 1}
 	value := compress(appendRecord(appendHead(nil, ""), &leat.Event{PartitionKey: "k", Data: []byte("data")}), nil)
 	body := checksum(value[:len(value)-trailerSize])
-	sealBatch(value, k, body, clockEpoch, 5)
+	sealBatch(value, body, trailer{k, clockEpoch, 5})
 	if _, err := openBatch(k, value); err != nil {
 		t.Fatal(err)
 	}

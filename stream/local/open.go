@@ -141,12 +141,12 @@ func (e *Engine) create() error {
 // openExisting verifies the database read-only, in which mode pebble deletes nothing, and then opens it.
 func (e *Engine) openExisting() (err error) {
 	fs := e.opts.FS
-	if e.id, err = readIdentity(fs, e.dir); err != nil {
-		if errors.Is(err, os.ErrNotExist) && e.opts.test.guards.noIdentity {
-			e.id = identity{1}
-		} else {
-			return err
-		}
+	e.id, err = readIdentity(fs, e.dir)
+	switch {
+	case errors.Is(err, os.ErrNotExist) && e.opts.test.guards.noIdentity:
+		e.id = identity{1}
+	case err != nil:
+		return err
 	}
 	e.reportStop()
 	dir := fs.PathJoin(e.dir, dbDir)
@@ -204,7 +204,7 @@ func (e *Engine) inspect(dir string) ([]Finding, error) {
 		high, err = nil, nil
 	}
 	if err != nil {
-		return []Finding{{File: highWaterFile, Reason: err.Error()}}, nil
+		return []Finding{{File: highWaterFile, Reason: err.Error()}}, nil //nolint:nilerr // the error is the finding
 	}
 	if e.opts.test.guards.noVerify {
 		return nil, nil

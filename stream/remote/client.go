@@ -15,7 +15,7 @@ import (
 	"github.com/leatstream/leat/stream"
 )
 
-// ErrNotRunning: no process serves the data directory, or no longer. Start one, or open the directory in this process.
+// ErrNotRunning says that no process serves the data directory, or no longer. Start one, or open the directory in this process.
 var ErrNotRunning = errors.New("no leat is running there")
 
 // Client is an engine that is open in another process. It implements stream.Engine, stream.Admin and stream.Partial with the errors of

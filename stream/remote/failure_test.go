@@ -32,6 +32,7 @@ func (f failing) Read(context.Context, string, leat.ShardID, stream.Position) (s
 func (f failing) Commit(context.Context, stream.Commit) (stream.Receipt, error) {
 	return stream.Receipt{}, f.err
 }
+
 func (f failing) Load(context.Context, string) (stream.Mark, error)          { return stream.Mark{}, f.err }
 func (f failing) List(context.Context, string) ([]stream.Mark, error)        { return nil, f.err }
 func (f failing) State(context.Context, string) ([]stream.Entry, error)      { return nil, f.err }

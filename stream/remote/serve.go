@@ -41,7 +41,9 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	if srv.Shutdown(late) != nil {
 		_ = srv.Close()
 	}
-	<-served
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
 	return nil
 }
 
