@@ -2,11 +2,15 @@ package provider
 
 import (
 	"context"
+	"math/rand/v2"
 	"net/http"
 )
 
 // blastChunk is about how many bytes one write takes.
 const blastChunk = 256 << 10
+
+// variedChunks is how many different chunks there are where messages vary.
+const variedChunks = 32
 
 // blastKeys is how many keys there are: k00 to k99.
 const blastKeys = 100
@@ -25,6 +29,10 @@ type Blast struct {
 	// Count is how many messages are sent on a connection. 0: without end.
 	Count int64
 
+	// Varied makes the padding half random digits, other ones in each of many thousand messages, so that they
+	// compress about as well as those of real providers do. Otherwise it is one letter.
+	Varied bool
+
 	Clients
 }
 
@@ -34,8 +42,9 @@ func (p *Blast) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (p *Blast) play(ctx context.Context, c *conn) error {
-	chunk := p.chunk()
-	for id := int64(1); p.Count == 0 || id <= p.Count; {
+	chunks := p.chunks()
+	for id, i := int64(1), 0; p.Count == 0 || id <= p.Count; i++ {
+		chunk := chunks[i%len(chunks)]
 		n := chunk.number(id, p.Count)
 		if err := c.write(chunk.frames[:n*chunk.frame], int64(n)); err != nil {
 			return err
@@ -50,6 +59,33 @@ type blastFrames struct {
 	frames  []byte
 	frame   int // length of one frame
 	id, key int // where their digits begin in a frame
+
+	pad, end int // where the padding begins and ends
+}
+
+// vary makes every other 16 bytes of the padding random digits.
+func (b *blastFrames) vary(random *rand.Rand) {
+	for at := 0; at < len(b.frames); at += b.frame {
+		for i, pad := 0, b.frames[at+b.pad:at+b.end]; i < len(pad); i++ {
+			if i/16%2 == 0 {
+				pad[i] = "0123456789abcdef"[random.IntN(16)]
+			}
+		}
+	}
+}
+
+// chunks returns the runs of frames that are sent in turn.
+func (p *Blast) chunks() []*blastFrames {
+	if !p.Varied {
+		return []*blastFrames{p.chunk()}
+	}
+	chunks := make([]*blastFrames, variedChunks)
+	digits := rand.New(rand.NewPCG(1, 2))
+	for i := range chunks {
+		chunks[i] = p.chunk()
+		chunks[i].vary(digits)
+	}
+	return chunks
 }
 
 func (p *Blast) chunk() *blastFrames {
@@ -64,7 +100,10 @@ func (p *Blast) chunk() *blastFrames {
 	}
 	one := appendFrame(nil, opText, append(message, `"}`...))
 	offset := len(one) - len(message) - len(`"}`)
-	b := &blastFrames{frame: len(one), id: offset + len(head), key: offset + len(head) + len(middle)}
+	b := &blastFrames{
+		frame: len(one), id: offset + len(head), key: offset + len(head) + len(middle),
+		pad: offset + len(head) + len(middle) + len(tail), end: len(one) - len(`"}`),
+	}
 	for range max(1, blastChunk/len(one)) {
 		b.frames = append(b.frames, one...)
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 func TestBlastNumbersItsMessages(t *testing.T) {
-	for _, p := range []*provider.Blast{{Count: 5000}, {Count: 3, Size: 46}, {Count: 7, Size: 100_000}, {Count: 2, Size: 1 << 20}} {
+	for _, p := range []*provider.Blast{{Count: 5000}, {Count: 3, Size: 46}, {Count: 7, Size: 100_000}, {Count: 2, Size: 1 << 20}, {Count: 3000, Size: 300, Varied: true}} {
 		bubble(t, p, func(c client) {
 			conn := c.dial("/")
 			want := p.Size
