@@ -5,7 +5,6 @@ GO      ?= go
 TOOL     = $(GO) tool -modfile=tools/go.mod
 FUZZTIME ?= 30s
 TORTURE  ?= 20
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 .PHONY: help build test race lint fmt gen fuzz torture bench
 help: ## list the targets

@@ -176,7 +176,7 @@ func orDash(s string) string {
 }
 
 func (b *board) where() string {
-	return fmt.Sprintf("look inside: leat tap telemetry --data %s   tables: sqlite3 %s\n", shellQuote(b.stream), shellQuote(b.table()))
+	return fmt.Sprintf("look inside: %s tap telemetry --data %s   tables: sqlite3 %s\n", self(), shellQuote(b.stream), shellQuote(b.table()))
 }
 
 func (b *board) farewell() {

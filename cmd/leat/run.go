@@ -123,7 +123,7 @@ func (a *app) announce(_ *pipeline.Pipeline, c *config.Config) {
 		line("Consumer", "%s from stream %s to %s", c.Consumers[i].Name, c.Consumers[i].Stream, c.Consumers[i].Destination.Type)
 	}
 	if len(c.Sources) > 0 {
-		line("Try", "leat tap %s%s", c.Sources[0].Stream, dataFlag(c.Data))
+		line("Try", "%s tap %s%s", self(), c.Sources[0].Stream, dataFlag(c.Data))
 	}
 }
 
