@@ -31,22 +31,26 @@ type Adapters struct {
 
 // Config is what the files say, with the defaults filled in.
 type Config struct {
-	// The data directory of the embedded engine.
+	// The directory that holds the streams; relative to the working directory. It is created with mode 0700 if it does
+	// not exist. One process uses it at a time. docs/FORMAT.md describes what is in it.
 	Data string `yaml:"data" default:"./leat-data"`
 
-	// The address to serve /metrics on, such as 127.0.0.1:8700. Default: it is not served.
+	// The address to serve /metrics on for Prometheus, such as 127.0.0.1:8700. Whoever reaches the address may read it.
+	// Default: it is not served.
 	Metrics string `yaml:"metrics"`
 
-	// How long a stop may take to finish the work in hand.
+	// How long a stop may take to finish the work in hand. What is not finished by then is done again after the next start.
 	Grace time.Duration `yaml:"grace" default:"20s" min:"1s"`
 
-	// Below so much free space on the disk puts are refused. 0: the engine decides.
+	// The free space on the disk of data below which the streams take no more events. Sources then wait, and
+	// deliveries and retention go on. Default: 256MiB or 2 % of the disk, whichever is less, but at least 32MiB.
 	DiskReserve setting.Size `yaml:"disk_reserve"`
 
-	// The streams, by name. A stream for dead letters or gaps need not be listed.
+	// The streams, by name. The streams for gaps and dead letters need not be listed: they are made with one shard and
+	// keep 14 days. A stream that is no longer listed stays as it is.
 	Streams []Stream `yaml:"streams"`
 
-	// What events come from.
+	// Where events come from.
 	Sources []Source `yaml:"sources"`
 
 	// Where records go, one consumer for each destination.
@@ -62,13 +66,16 @@ type Stream struct {
 	// Name is the key of the entry, and satisfies stream.CheckName.
 	Name string `yaml:"-"`
 
-	// How many shards the stream is created with. Afterwards shards are split and merged.
+	// How many shards the stream is made with: so many records of different keys can be delivered at the same time. A stream
+	// that exists keeps the shards it has.
 	Shards int `yaml:"shards" default:"1" min:"1" max:"10000"`
 
-	// How long a record is kept. "off": without limit.
+	// How long a record is kept after its arrival, whether or not it has been delivered; a consumer is told of what it
+	// missed. A change holds from the next start. "off": without limit.
 	Retention time.Duration `yaml:"retention" default:"24h"`
 
-	// How many bytes of keys and payloads are kept, over all shards. 0: without limit.
+	// How many bytes of keys and payloads are kept, over all shards, counted as they arrived and not as they are
+	// compressed. The oldest records go first. Default: without limit.
 	RetentionBytes setting.Size `yaml:"retention_bytes"`
 
 	// At is where the stream is declared.
@@ -77,14 +84,15 @@ type Stream struct {
 
 // Source is one item of sources.
 type Source struct {
-	// The name, unique among the sources. It stands in logs and metrics, and with .gaps behind
-	// it it is the stream of what the provider did not deliver.
+	// The name, unique among the sources: up to 123 letters, digits, "_", "." and "-". It stands in logs and metrics. The position of
+	// the source is stored under it: under another name it begins anew. The stream NAME.gaps tells what the provider
+	// did not deliver.
 	Name string `yaml:"name,required"`
 
 	// Which kind of source this is; it decides which further fields there are.
 	Type string `yaml:"type,required"`
 
-	// The stream that the events go to.
+	// The stream that the events go to. Several sources may share one.
 	Stream string `yaml:"stream,required"`
 
 	// Settings are the fields that every source has.
@@ -102,8 +110,8 @@ type Source struct {
 
 // Consumer is one item of consumers.
 type Consumer struct {
-	// The name, unique among the consumers. It stands in logs and metrics, and with .dlq behind
-	// it it is the stream of the records that could not be delivered.
+	// The name, unique among the consumers: up to 124 letters, digits, "_", "." and "-". It stands in logs and metrics. How far
+	// the consumer is is stored under it: under another name it begins anew, as start says.
 	Name string `yaml:"name,required"`
 
 	// The stream that is read.

@@ -10,26 +10,26 @@ import (
 
 // Settings are the fields that every consumer has, whatever its destination.
 type Settings struct {
-	// Where a consumer begins that has no checkpoint yet.
+	// Where a consumer begins that has no checkpoint yet: with the oldest record that is kept, or with what arrives from now on.
 	Start string `yaml:"start" default:"oldest" enum:"oldest,latest"`
 
 	// How records are gathered into one delivery. What is left out is chosen by the destination.
 	Batch Batch `yaml:"batch"`
 
-	// How often a delivery is tried before its records are split and dead-lettered. 0: without end,
-	// so that a destination that is away loses nothing; records that the destination calls wrong
-	// are dead-lettered in any case.
+	// How often a delivery is tried before its batch is halved, again and again, and the records that fail alone go to
+	// dead_letters. 0: without end, so that a destination that is away loses nothing. Records that the destination calls wrong
+	// are halved and dead-lettered in any case, at once.
 	MaxAttempts int `yaml:"max_attempts" default:"0" min:"0" max:"1000000"`
 
 	// The longest pause between two attempts.
 	MaxBackoff time.Duration `yaml:"max_backoff" default:"60s" min:"1s"`
 
-	// The stream for records that cannot be delivered. It is created if it does not exist.
-	// Default: the consumer's name and .dlq.
+	// The stream for records that cannot be delivered. It is made if it does not exist.
+	// Default: NAME.dlq.
 	DeadLetters string `yaml:"dead_letters"`
 
-	// What to do where records are missing that the consumer had not read: stop and say so, or write
-	// the gap to the dead-letter stream and go on behind it.
+	// What to do where records expired or were damaged before they were read. "continue": write the gap to dead_letters and go
+	// on behind it. "stop": the shard halts there until the setting is changed.
 	OnGap string `yaml:"on_gap" default:"continue" enum:"continue,stop"`
 }
 
@@ -38,10 +38,11 @@ type Batch struct {
 	// At most so many records. Default: what the destination recommends.
 	Records int `yaml:"records" min:"1" max:"1000000"`
 
-	// At most so many bytes of keys and payloads. Default: what the destination recommends.
+	// At most so many bytes of keys and payloads; one record is delivered however large it is. Default: what the destination
+	// recommends.
 	Bytes setting.Size `yaml:"bytes" min:"1KiB" max:"64MiB"`
 
-	// How long to wait, from the first record, for a batch to fill. Default: what the
+	// How long to wait, from the first record, for a batch to fill. "off": not at all. Default: what the
 	// destination recommends.
 	Wait time.Duration `yaml:"wait" max:"1h"`
 }

@@ -17,6 +17,7 @@ type Settings struct {
 	// At most so many bytes of keys and payloads in one commit.
 	Bytes setting.Size `yaml:"bytes" default:"4MiB" min:"1KiB" max:"8MiB"`
 
-	// How long to wait for more events before a commit that is not full.
+	// How long to wait for more events before a commit that is not full. It delays every event by as much; 0s is right
+	// unless the disk is worn by many small commits.
 	Wait time.Duration `yaml:"wait" default:"0s" max:"60s"`
 }

@@ -53,7 +53,7 @@ type Config struct {
 
 	// What a line is. "false": the payload, and what is no JSON is wrapped as {"leat_text":"…"} or
 	// {"leat_base64":"…"}. "true": an object with shard, sequence_number, key, arrived, time, id, and the
-	// payload as data, data_text or data_base64.
+	// payload as data, data_text or data_base64. Default: false.
 	Envelope bool `yaml:"envelope"`
 }
 

@@ -17,16 +17,18 @@ type Config struct {
 	// The address, ws:// or wss://. What {{…}} inserts is escaped.
 	URL expression.Template `yaml:"url,required"`
 
-	// Query parameters that are added to the address. One whose value is empty is left out.
+	// Query parameters that are added to the address, escaped. One whose value is empty is left out, such as a cursor at the
+	// first connection.
 	Query map[string]expression.Template `yaml:"query"`
 
-	// Header fields of the handshake, such as an API key.
+	// Header fields of the handshake, such as an API key: {Authorization: "Bearer ${TOKEN}"}.
 	Headers map[string]setting.Secret `yaml:"headers"`
 
-	// What to say once the connection is open: a text, or a mapping or list that is sent as JSON.
+	// What to say once the connection is open, in one message: a text, or a mapping or list that is sent as JSON. Default: nothing.
 	Subscribe Message `yaml:"subscribe"`
 
-	// How long connecting, the handshake and subscribing may take, each.
+	// How long the TLS handshake, the answer to the upgrade, and subscribing may take, each; connecting and upgrading together
+	// twice as long.
 	Timeout time.Duration `yaml:"timeout" default:"10s" min:"100ms"`
 
 	// How often a ping is sent. "off": never.
@@ -39,7 +41,7 @@ type Config struct {
 	// connection goes on.
 	MaxMessage setting.Size `yaml:"max_message" default:"16MiB" min:"1KiB" max:"16MiB"`
 
-	// Whether to offer compression (permessage-deflate) to the provider.
+	// Whether to offer compression (permessage-deflate) to the provider, which decides whether to use it.
 	Compression string `yaml:"compression" default:"offer" enum:"offer,off"`
 }
 

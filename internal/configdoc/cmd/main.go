@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/leatstream/leat/config"
 	"github.com/leatstream/leat/internal/configdoc"
+	"github.com/leatstream/leat/pipeline"
 )
 
 // adapters is what the reference covers beside the frame.
-var adapters config.Adapters
+var adapters = pipeline.Adapters()
 
 func main() {
 	root := flag.String("root", ".", "directory of go.mod")
