@@ -45,12 +45,15 @@ var floors = map[string][]string{
 	"stream/local": {"stream"},
 
 	"internal/pipenet":       {},
+	"internal/torture":       {},
 	"internal/provider":      {},
 	"internal/configdoc":     {"config", "internal/setting", "producer", "consumer", "source", "stream", "sink"},
 	"internal/configdoc/cmd": {"internal/configdoc", "pipeline", "config"},
 
 	"config":   {"source", "producer", "consumer", "sink", "stream"},
 	"pipeline": {"config", "source", "producer", "consumer", "sink", "stream", "source/", "sink/", "stream/local"},
+
+	"internal/bench": {"source", "source/websocket", "producer", "stream", "stream/local", "stream/remote", "internal/provider"},
 
 	"examples": {},
 	"cmd/leat": {"pipeline", "config", "stream", "consumer", "source", "sink/sql", "stream/local", "stream/remote", "examples", "internal/provider"},
