@@ -109,7 +109,7 @@ const (
 // until waits for a random instant, or for the end of the process.
 func (p *process) until(t testing.TB, m moment, usual time.Duration) {
 	t.Helper()
-	delay := time.Duration(0)
+	var delay time.Duration
 	switch m {
 	case opening:
 		delay = randomly(usual * 5 / 4)
