@@ -10,7 +10,17 @@ const introduction = `# Configuration
 
 <!-- Generated from the comments of the Config structs. Change them there. -->
 
-A configuration is one or more files in YAML, or in JSON. Streams, sources and consumers of all files add up.
+A configuration is one or more files in YAML, or in JSON. Streams, sources and consumers of all files add up; any other field
+of the top level is set in one of them. An unknown field is an error. Editors take leat.schema.json; examples/ has whole files.
+
+` + "```yaml" + `
+streams:
+  trades: {shards: 4, retention: 7d}
+sources:
+  - {name: feed, type: websocket, url: "wss://feed.example/ws", stream: trades, event_id: trade_id, partition_key: symbol}
+consumers:
+  - {name: table, stream: trades, destination: {type: sqlite, path: trades.db, table: trades}}
+` + "```" + `
 
 | type | written as |
 |---|---|
