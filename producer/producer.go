@@ -165,7 +165,7 @@ func (p *Producer) gather(ctx context.Context, d source.Delivery) (g *gathering,
 }
 
 func (p *Producer) add(g *gathering, d source.Delivery) {
-	now := time.Now()
+	now := time.Now().UnixMilli()
 	for i := range d.Events {
 		e := &d.Events[i]
 		if p.window != nil && e.ID != "" && !p.window.add(e.ID, now) {

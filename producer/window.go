@@ -17,9 +17,9 @@ import (
 type window struct {
 	limit Remember
 	seeds [2]maphash.Seed
-	known map[identity]struct{}
-	ring  []entry // in order of time, the oldest at head
-	head  int
+	known index
+	head  uint64 // number of the oldest entry
+	next  uint64 // number of the next entry; its place in the ring is the number modulo the length
 }
 
 type identity [2]uint64
@@ -30,36 +30,34 @@ type entry struct {
 }
 
 func newWindow(limit Remember) *window {
-	return &window{limit: limit, seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}, known: map[identity]struct{}{}}
+	return &window{limit: limit, seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}}
 }
 
-// add remembers id and reports whether it is new.
-func (w *window) add(id string, now time.Time) bool {
+// add remembers id, which was seen at a time in Unix milliseconds, and reports whether it is new.
+func (w *window) add(id string, now int64) bool {
 	key := identity{maphash.String(w.seeds[0], id), maphash.String(w.seeds[1], id)}
-	if _, known := w.known[key]; known {
+	if w.known.has(key) {
 		return false
 	}
 	w.forget(now)
-	w.known[key] = struct{}{}
-	e := entry{key, now.UnixMilli()}
-	if w.head > 0 && len(w.ring) == cap(w.ring) { // room at the front before the ring grows
-		n := copy(w.ring, w.ring[w.head:])
-		w.ring, w.head = w.ring[:n], 0
+	if w.len() == len(w.known.ring) {
+		w.known.grow(w.head, w.next)
 	}
-	w.ring = append(w.ring, e)
+	w.known.add(w.next, entry{key, now})
+	w.next++
 	return true
 }
 
 // forget drops what is too old or too much.
-func (w *window) forget(now time.Time) {
-	oldest := now.Add(-w.limit.Window).UnixMilli()
-	for w.head < len(w.ring) && (w.len() >= w.limit.Events || w.ring[w.head].at < oldest) {
-		delete(w.known, w.ring[w.head].id)
+func (w *window) forget(now int64) {
+	oldest := now - w.limit.Window.Milliseconds()
+	for w.head < w.next && (w.len() >= w.limit.Events || w.known.at(w.head).at < oldest) {
+		w.known.drop(w.head)
 		w.head++
 	}
 }
 
-func (w *window) len() int { return len(w.ring) - w.head }
+func (w *window) len() int { return int(w.next - w.head) }
 
 // rebuild fills a window from the tail of the stream: there is no second memory that could disagree with it. It looks back
 // in growing steps, so that a fast stream is not read for as long as the window is wide.
@@ -109,7 +107,7 @@ func (w *window) fill(ctx context.Context, p *Producer, since time.Time) (whole 
 			r := &oldest.records[oldest.pos]
 			oldest.pos++
 			if r.Source == p.Source && r.ID != "" {
-				w.add(r.ID, r.Arrived)
+				w.add(r.ID, r.Arrived.UnixMilli())
 			}
 		}
 	}
