@@ -46,6 +46,6 @@ type Settings struct {
 	// How long an event_id is remembered, also over restarts.
 	DedupeWindow time.Duration `yaml:"dedupe_window" default:"10m" min:"10s"`
 
-	// How many event_ids are remembered, at up to 100 bytes of memory each. Whichever of the two limits is reached first counts.
+	// How many event_ids are remembered, at 40 to 80 bytes of memory each. Whichever of the two limits is reached first counts.
 	DedupeEvents int `yaml:"dedupe_events" default:"1000000" min:"1000" max:"100000000"`
 }
