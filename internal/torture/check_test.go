@@ -86,10 +86,12 @@ func (l *ledger) check(ctx context.Context, last int64) error {
 			return fmt.Errorf("stream %s has %d records", side, n)
 		}
 	}
-	if err := l.delivered(ctx, e, l.checkTable, tableName, l.table, last > 0); err != nil {
-		return err
+	for _, d := range []destination{{tableName, l.checkTable, l.table}, {filesName, l.checkFiles, l.files}} {
+		if err := l.delivered(ctx, e, d, last > 0); err != nil {
+			return fmt.Errorf("consumer %s: %w", d.consumer, err)
+		}
 	}
-	return l.delivered(ctx, e, l.checkFiles, filesName, l.files, last > 0)
+	return nil
 }
 
 // open opens the engine without changing what the crash has left. It returns nil if there is no engine yet and nothing was acknowledged.
@@ -99,7 +101,7 @@ func (l *ledger) open() (*local.Engine, error) {
 	}
 	e, err := local.Open(dataDir(l.dir), local.Options{ReadOnly: true})
 	if err != nil && l.acked == 0 { // it was being made
-		return nil, nil //nolint:nilerr // the next process must be able to make it
+		return nil, nil // the next process must be able to make it
 	}
 	if err != nil {
 		return nil, fmt.Errorf("event %d was acknowledged: %w: %w", l.acked, err, errLost)
@@ -182,30 +184,37 @@ func (l *ledger) record(shard leat.ShardID, i int) (id int64, err error) {
 	return id, nil
 }
 
+// destination is where a consumer delivers to.
+type destination struct {
+	consumer string
+	look     func(context.Context) (map[leat.ShardID]int, error) // reads everything there and counts the records of each shard
+	seen     map[leat.ShardID]int                                // what earlier checks have counted
+}
+
 // delivered checks a destination: it has the first records of each shard, once each, at least as many as the checkpoint
 // of its consumer says and as there were before; all of them at the end.
-func (l *ledger) delivered(ctx context.Context, e *local.Engine, look func(context.Context) (map[leat.ShardID]int, error), name string, seen map[leat.ShardID]int, all bool) error {
-	counts, err := look(ctx)
+func (l *ledger) delivered(ctx context.Context, e *local.Engine, d destination, all bool) error {
+	counts, err := d.look(ctx)
 	if err != nil {
-		return fmt.Errorf("consumer %s: %w", name, err)
+		return err
 	}
 	for shard := range leat.ShardID(shardCount) {
-		at, err := loadCheckpoint(ctx, e, name, shard)
+		at, err := loadCheckpoint(ctx, e, d.consumer, shard)
 		if err != nil {
 			return err
 		}
 		n := counts[shard]
 		switch {
 		case !at.IsZero() && l.place[at] == 0:
-			return fmt.Errorf("consumer %s: the checkpoint of %s is at no record: %w", name, shard, errLost)
+			return fmt.Errorf("the checkpoint of %s is at no record: %w", shard, errLost)
 		case n < l.place[at]:
-			return fmt.Errorf("consumer %s: %s has %d records, and the checkpoint is behind %d: %w", name, shard, n, l.place[at], errLost)
-		case n < seen[shard]:
-			return fmt.Errorf("consumer %s: %s had %d records and has %d: %w", name, shard, seen[shard], n, errLost)
+			return fmt.Errorf("%s has %d records, and the checkpoint is behind %d: %w", shard, n, l.place[at], errLost)
+		case n < d.seen[shard]:
+			return fmt.Errorf("%s had %d records and has %d: %w", shard, d.seen[shard], n, errLost)
 		case all && n != len(l.read[shard]):
-			return fmt.Errorf("consumer %s: %s has %d of %d records: %w", name, shard, n, len(l.read[shard]), errLost)
+			return fmt.Errorf("%s has %d of %d records: %w", shard, n, len(l.read[shard]), errLost)
 		}
-		seen[shard] = n
+		d.seen[shard] = n
 	}
 	return nil
 }
