@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/leatstream/leat/config"
+	"github.com/leatstream/leat/internal/wait"
 	"github.com/leatstream/leat/stream"
 	"github.com/leatstream/leat/stream/local"
 	"github.com/leatstream/leat/stream/remote"
@@ -28,23 +30,42 @@ type engine interface {
 	stream.Admin
 }
 
+// opened is a data directory that is open for reading.
+type opened struct {
+	engine
+	live  bool // through the process that has it: there may be more to come
+	close func()
+}
+
+// startup is how long a process may hold a directory without answering: while it starts or ends.
+const startup = 3 * time.Second
+
 // openData opens a data directory for reading: through the process that has it open, or by itself if there is none.
-func openData(dir string) (engine, func(), error) {
-	client, err := remote.Dial(dir)
-	if err == nil {
-		return client, func() {}, nil
+func openData(ctx context.Context, dir string) (*opened, error) {
+	for until := time.Now().Add(startup); ; {
+		client, err := remote.Dial(dir)
+		if err == nil {
+			return &opened{client, true, func() {}}, nil
+		}
+		if !errors.Is(err, remote.ErrNotRunning) {
+			return nil, environment(fmt.Errorf("reach the process that has %s open: %w", dir, err), "")
+		}
+		e, err := local.Open(dir, local.Options{ReadOnly: true})
+		switch {
+		case errors.Is(err, local.ErrLocked) && time.Now().Before(until):
+		case errors.Is(err, os.ErrNotExist):
+			return nil, environment(fmt.Errorf("there is no data directory %s", dir), "name it with --data, or start leat run first")
+		case err != nil:
+			return nil, openError(err, dir)
+		case len(e.Damage()) > 0:
+			return nil, errors.Join(openError(&local.DamageError{Dir: dir, Findings: e.Damage()}, dir), e.Close())
+		default:
+			return &opened{e, false, func() { _ = e.Close() }}, nil
+		}
+		if err := wait.For(ctx, 50*time.Millisecond); err != nil {
+			return nil, err
+		}
 	}
-	if !errors.Is(err, remote.ErrNotRunning) {
-		return nil, nil, environment(fmt.Errorf("reach the process that has %s open: %w", dir, err), "")
-	}
-	e, err := local.Open(dir, local.Options{ReadOnly: true})
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil, environment(fmt.Errorf("there is no data directory %s", dir), "name it with --data, or start leat run first")
-	}
-	if err != nil {
-		return nil, nil, openError(err, dir)
-	}
-	return e, func() { _ = e.Close() }, nil
 }
 
 // noStream gives the error of an unknown stream a hint.

@@ -18,11 +18,11 @@ func (a *app) streamsCommand() *cobra.Command {
 		Use: "streams", Short: "List the streams", Args: cobra.NoArgs,
 		Example: "  leat streams\n  leat streams --data /var/lib/leat --json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			e, done, err := openData(dir)
+			e, err := openData(cmd.Context(), dir)
 			if err != nil {
 				return err
 			}
-			defer done()
+			defer e.close()
 			infos, err := e.Streams(cmd.Context())
 			if err != nil {
 				return err

@@ -29,12 +29,16 @@ do is changed by it. Splits and merges are followed.`,
   leat tap clicks -n 2000 --end --json   the last 2000 as lines of JSON
   leat tap clicks -k user-42             one partition key`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			e, done, err := openData(dir)
+			e, err := openData(cmd.Context(), dir)
 			if err != nil {
 				return err
 			}
-			defer done()
+			defer e.close()
 			t.engine, t.stream = e, args[0]
+			if !e.live && !t.end {
+				t.end = true
+				fmt.Fprintf(a.err, "no leat is running on %s: this is what is there\n", dir)
+			}
 			return t.run(cmd.Context())
 		},
 	}
@@ -79,16 +83,16 @@ func (t *tap) run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	f := &follower{
-		tap: t, lines: make(chan shardLines), from: from,
-		first: map[leat.ShardID]bool{}, started: map[leat.ShardID]bool{}, done: map[leat.ShardID]bool{},
-	}
-	if t.position == "" {
-		if f.from, err = f.lastRecords(ctx, shards); err != nil {
-			return err
-		}
+		tap: t, lines: make(chan shardLines),
+		first: map[leat.ShardID]stream.Position{}, started: map[leat.ShardID]bool{}, done: map[leat.ShardID]bool{},
 	}
 	for i := range shards {
-		f.first[shards[i].ID] = true
+		f.first[shards[i].ID] = from
+	}
+	if t.position == "" {
+		if err := f.lastRecords(ctx, shards); err != nil {
+			return err
+		}
 	}
 	f.start(ctx, shards)
 	err = f.print(ctx)
@@ -240,9 +244,8 @@ var errTip = errors.New("at the tip")
 // follower reads all shards and follows them over splits and merges.
 type follower struct {
 	*tap
-	from    stream.Position
 	lines   chan shardLines
-	first   map[leat.ShardID]bool // shards that were there at the beginning: they begin at from, later ones at their oldest record
+	first   map[leat.ShardID]stream.Position // where shards begin that were there at the beginning; later ones begin at their oldest record
 	started map[leat.ShardID]bool
 	done    map[leat.ShardID]bool
 	open    int
@@ -260,11 +263,7 @@ func (f *follower) start(ctx context.Context, shards []stream.Shard) {
 		}
 		f.started[id] = true
 		f.open++
-		from := stream.Oldest()
-		if f.first[id] {
-			from = f.from
-		}
-		go func() { f.read(ctx, id, from) }()
+		go func() { f.read(ctx, id, f.first[id]) }()
 	}
 }
 
@@ -335,7 +334,7 @@ func (f *follower) closed(ctx context.Context, id leat.ShardID) {
 	}
 	var children []string
 	for i := range shards {
-		if slices.Contains(shards[i].Parents, id) && !f.first[shards[i].ID] {
+		if _, known := f.first[shards[i].ID]; !known && slices.Contains(shards[i].Parents, id) {
 			children = append(children, fmt.Sprint(uint32(shards[i].ID)))
 		}
 	}
@@ -343,55 +342,4 @@ func (f *follower) closed(ctx context.Context, id leat.ShardID) {
 		fmt.Fprintf(f.err, "shard %d closed → %s\n", uint32(id), strings.Join(children, ", "))
 	}
 	f.start(ctx, shards)
-}
-
-// lastRecords returns a time from which on there are at least as many records as --last asks for, looking back in growing steps.
-func (f *follower) lastRecords(ctx context.Context, shards []stream.Shard) (stream.Position, error) {
-	if f.last <= 0 {
-		return stream.Latest(), nil
-	}
-	now := time.Now()
-	for span := 100 * time.Millisecond; span < 30*24*time.Hour; span *= 4 {
-		times, err := f.since(ctx, shards, now.Add(-span))
-		if err != nil {
-			return stream.Position{}, err
-		}
-		if len(times) >= f.last {
-			slices.SortFunc(times, time.Time.Compare)
-			return stream.AtTime(times[len(times)-f.last]), nil
-		}
-	}
-	return stream.Oldest(), nil
-}
-
-// since returns when the records arrived that are asked for and arrived at or after t.
-func (f *follower) since(ctx context.Context, shards []stream.Shard, t time.Time) ([]time.Time, error) {
-	var times []time.Time
-	for i := range shards {
-		r, err := f.engine.Read(ctx, f.stream, shards[i].ID, stream.AtTime(t))
-		if err != nil {
-			return nil, err
-		}
-		for {
-			b, err := r.Next(ctx, stream.Limit{NoWait: true})
-			var gap *stream.GapError
-			if errors.As(err, &gap) {
-				continue
-			}
-			if err != nil && !errors.Is(err, io.EOF) {
-				_ = r.Close()
-				return nil, err
-			}
-			for j := range b.Records {
-				if f.key == "" || b.Records[j].PartitionKey == f.key {
-					times = append(times, b.Records[j].Arrived)
-				}
-			}
-			if len(b.Records) == 0 {
-				break
-			}
-		}
-		_ = r.Close()
-	}
-	return times, nil
 }

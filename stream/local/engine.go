@@ -38,7 +38,8 @@ type Options struct {
 	// Logger takes what an operator should know; nil discards it.
 	Logger *slog.Logger
 
-	// ReadOnly opens without changing anything, also a directory that Open would refuse for damage.
+	// ReadOnly opens without changing anything, also a directory that Open would refuse for damage: Damage tells of it. Several
+	// processes may read at the same time; a writer is kept out meanwhile, and keeps readers out.
 	ReadOnly bool
 
 	// Reserve is the free room in bytes below which puts are refused with stream.ErrFull. 0: 256 MiB

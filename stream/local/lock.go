@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"golang.org/x/sys/unix"
 )
 
@@ -19,22 +20,29 @@ const lockFile = "leat.lock"
 // ErrLocked is returned by Open where another process has the directory.
 var ErrLocked = errors.New("data directory is in use")
 
+// patience is how long a writer waits for readers: they look and go.
+const patience = 3 * time.Second
+
 type dirLock struct{ file *os.File }
 
-// lockDir takes the lock of dir at once or returns an error that names its holder.
+// lockDir takes the lock of dir or returns an error that names its holder: at once if that is a writer, after a while if
+// there are readers.
 func lockDir(dir string) (*dirLock, error) {
 	path := filepath.Join(dir, lockFile)
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock data directory: %w", err)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		holder, _ := io.ReadAll(io.LimitReader(f, 200))
-		_ = f.Close()
-		if !errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("lock %s: %w", path, err)
+	err = flock(f, unix.LOCK_EX)
+	for until := time.Now().Add(patience); errors.Is(err, unix.EWOULDBLOCK) && time.Now().Before(until); err = flock(f, unix.LOCK_EX) {
+		if flock(f, unix.LOCK_SH) != nil {
+			break // a writer has it
 		}
-		return nil, fmt.Errorf("%w: %s (%s)", ErrLocked, dir, strings.TrimSpace(string(holder)))
+		_ = flock(f, unix.LOCK_UN) // or two that wait would keep each other out
+		time.Sleep(20 * time.Millisecond)
+	}
+	if err != nil {
+		return nil, errors.Join(refusal(f, dir, err), f.Close())
 	}
 	err = f.Truncate(0)
 	if err == nil {
@@ -46,6 +54,41 @@ func lockDir(dir string) (*dirLock, error) {
 	}
 	return &dirLock{f}, nil
 }
+
+// lockDirShared keeps writers out, not other readers. It changes nothing: a directory without a lock file has never had a writer.
+func lockDirShared(dir string) (*dirLock, error) {
+	f, err := os.Open(filepath.Join(dir, lockFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("lock data directory: %w", err)
+	}
+	if err := flock(f, unix.LOCK_SH); err != nil {
+		return nil, errors.Join(refusal(f, dir, err), f.Close())
+	}
+	return &dirLock{f}, nil
+}
+
+func flock(f *os.File, how int) error { return unix.Flock(int(f.Fd()), how|unix.LOCK_NB) }
+
+// refusal says who has the lock.
+func refusal(f *os.File, dir string, err error) error {
+	if !errors.Is(err, unix.EWOULDBLOCK) {
+		return fmt.Errorf("lock %s: %w", f.Name(), err)
+	}
+	holder, _ := io.ReadAll(io.LimitReader(f, 200))
+	return fmt.Errorf("%w: %s (%s)", ErrLocked, dir, strings.TrimSpace(string(holder)))
+}
+
+// lockless is a file system without pebble's lock: readers share a directory, and leat.lock keeps the writer out.
+type lockless struct{ vfs.FS }
+
+// Lock implements vfs.FS.
+func (lockless) Lock(string) (io.Closer, error) { return io.NopCloser(nil), nil }
+
+// Unwrap implements vfs.FS.
+func (l lockless) Unwrap() vfs.FS { return l.FS }
 
 func (l *dirLock) release() error {
 	if l == nil {

@@ -44,6 +44,9 @@ func (e *Engine) open() error {
 		if err := e.prepareDir(); err != nil {
 			return err
 		}
+		if e.opts.ReadOnly {
+			base = lockless{base}
+		}
 	} else if err := base.MkdirAll(e.dir, 0o700); err != nil {
 		return err
 	}
@@ -71,7 +74,10 @@ func (e *Engine) prepareDir() (err error) {
 		if _, err := os.Stat(e.dir); err != nil {
 			return err
 		}
-	} else if err := os.MkdirAll(e.dir, 0o700); err != nil {
+		e.lock, err = lockDirShared(e.dir)
+		return err
+	}
+	if err := os.MkdirAll(e.dir, 0o700); err != nil {
 		return err
 	}
 	if !e.opts.test.guards.noLock {

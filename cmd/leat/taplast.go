@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/leatstream/leat"
+	"github.com/leatstream/leat/stream"
+)
+
+// seen is one of the last records of a stream.
+type seen struct {
+	shard    leat.ShardID
+	sequence leat.SequenceNumber
+	arrived  time.Time
+}
+
+// lastRecords makes every shard begin so that together they show as many of the newest records as --last asks for. It looks back in
+// growing steps, so that a long stream is not read for ten records.
+func (f *follower) lastRecords(ctx context.Context, shards []stream.Shard) error {
+	now := time.Now()
+	for i := range shards {
+		f.first[shards[i].ID] = stream.AtTime(now)
+	}
+	if f.last <= 0 {
+		return nil
+	}
+	const longest = 10 * 365 * 24 * time.Hour
+	var last []seen
+	for span := 100 * time.Millisecond; len(last) < f.last && span < longest; span *= 8 {
+		last = last[:0]
+		for i := range shards {
+			tail, err := f.tail(ctx, shards[i].ID, now.Add(-span))
+			if err != nil {
+				return err
+			}
+			last = append(last, tail...)
+		}
+	}
+	slices.SortStableFunc(last, func(a, b seen) int { return b.arrived.Compare(a.arrived) })
+	for _, s := range last[:min(f.last, len(last))] { // the newest first: the oldest of each shard comes last
+		f.first[s.shard] = stream.At(s.sequence)
+	}
+	for _, s := range last[min(f.last, len(last)):] {
+		if f.first[s.shard].Kind == stream.FromTime {
+			f.first[s.shard] = stream.After(s.sequence) // nothing of this shard is shown, and nothing behind it is missed
+		}
+	}
+	return nil
+}
+
+// tail returns the newest records of a shard that are asked for and arrived at or after t, at most as many as are shown, the newest first.
+func (f *follower) tail(ctx context.Context, id leat.ShardID, t time.Time) ([]seen, error) {
+	r, err := f.engine.Read(ctx, f.stream, id, stream.AtTime(t))
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	var tail []seen
+	for {
+		b, err := r.Next(ctx, stream.Limit{NoWait: true})
+		var gap *stream.GapError
+		switch {
+		case errors.As(err, &gap):
+			continue
+		case err != nil && !errors.Is(err, io.EOF):
+			return nil, err
+		case len(b.Records) == 0:
+			slices.Reverse(tail)
+			return tail, nil
+		}
+		for i := range b.Records {
+			if rec := &b.Records[i]; f.key == "" || rec.PartitionKey == f.key {
+				tail = append(tail, seen{id, rec.Sequence, rec.Arrived})
+			}
+		}
+		tail = slices.Delete(tail, 0, max(0, len(tail)-f.last))
+	}
+}
