@@ -125,7 +125,7 @@ func (p *process) until(t testing.TB, m moment, usual time.Duration) {
 		case <-p.progress:
 		case <-p.silent:
 		}
-		delay = randomly(400 * time.Millisecond)
+		delay = randomly(300 * time.Millisecond)
 	}
 	if err := wait.For(t.Context(), delay); err != nil {
 		t.Fatal(err)
