@@ -146,7 +146,7 @@ func openError(err error, dir string) error {
 	var damage *local.DamageError
 	switch {
 	case errors.As(err, &damage):
-		return environment(err, "nothing was changed; leat repair "+shellQuote(dir)+" says what can be kept, and keeps it")
+		return environment(err, "nothing was changed; leat repair --dry-run "+shellQuote(dir)+" says what can be kept, without --dry-run it keeps it")
 	case errors.Is(err, local.ErrLocked):
 		return environment(err, "stop the other process, or give this one a data directory of its own")
 	}

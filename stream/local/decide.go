@@ -29,6 +29,7 @@ type mendedStream struct {
 	meta   streamMeta
 	shards map[leat.ShardID]*shardMeta
 	lost   map[leat.ShardID]bool // rebuilt from their records
+	fresh  map[leat.ShardID]bool // made by repair, to take the place of lost ones
 }
 
 // view is one way to see which versions of keys count and which of two is newer.
@@ -180,7 +181,7 @@ func (s *salvage) parse(d *decision, key string, value []byte) {
 func (d *decision) stream(id uint32) *mendedStream {
 	m := d.streams[id]
 	if m == nil {
-		m = &mendedStream{shards: map[leat.ShardID]*shardMeta{}, lost: map[leat.ShardID]bool{}}
+		m = &mendedStream{shards: map[leat.ShardID]*shardMeta{}, lost: map[leat.ShardID]bool{}, fresh: map[leat.ShardID]bool{}}
 		d.streams[id] = m
 	}
 	return m
@@ -335,6 +336,7 @@ func (m *mendedStream) mendRing(now time.Time) (mended bool) {
 			}
 		}
 		slices.Sort(parents)
+		m.fresh[m.meta.Next] = true
 		m.shards[m.meta.Next] = &shardMeta{Parents: parents, Range: gap, Created: created, Floor: 1}
 		m.meta.Next++
 	}

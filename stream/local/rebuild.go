@@ -216,6 +216,10 @@ type shardBuild struct {
 	before  uint64 // want before last
 }
 
+// mostRecords is the most that one commit number can have put to one shard: the commits of a group share it, and a record takes more
+// than 32 bytes of what may be in hand.
+const mostRecords = maxInHand / 32
+
 const holeReason = "lost to damage; found by repair"
 
 func (b *shardBuild) run(high *highWater) error {
@@ -234,7 +238,7 @@ func (b *shardBuild) run(high *highWater) error {
 		b.want = end
 	}
 	if b.d.missing > 0 && !b.ends(high) {
-		b.lose(b.want, b.want+b.d.missing<<20, fmt.Sprintf(
+		b.lose(b.want, b.want+b.d.missing*mostRecords, fmt.Sprintf(
 			"%d lost commits may have put records here; their number is not known, the range is the most they can have had", b.d.missing))
 	}
 	for _, h := range b.holes {
@@ -315,7 +319,7 @@ func (b *shardBuild) end(high *highWater) (end uint64) {
 
 // ends reports whether the end of the shard is certain although commits are missing.
 func (b *shardBuild) ends(high *highWater) bool {
-	if b.meta.Closed != 0 {
+	if b.meta.Closed != 0 || b.d.streams[b.p.stream].fresh[b.p.shard] {
 		return true
 	}
 	if high != nil {

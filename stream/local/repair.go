@@ -99,6 +99,7 @@ func (r *repair) run() error {
 	if done, err := r.resume(); done || err != nil {
 		return err
 	}
+	before := len(r.report.Findings)
 	id, err := r.identify()
 	if err != nil {
 		return err
@@ -108,13 +109,13 @@ func (r *repair) run() error {
 	if err := r.inspect(); err != nil {
 		return err
 	}
-	if len(r.report.Findings) == 0 {
+	if len(r.report.Findings) == before {
 		return nil
 	}
 	for _, f := range r.report.Findings {
 		r.log.Warn("damage", "finding", f.String())
 	}
-	if r.noID && len(r.report.Findings) == 1 {
+	if r.noID && len(r.report.Findings) == before+1 {
 		return r.restoreIdentity() // all else is in order
 	}
 	if err := r.rebuild(); err != nil || r.opts.DryRun {
@@ -162,8 +163,10 @@ func (r *repair) resume() (done bool, err error) {
 	case r.opts.DryRun:
 		return false, nil
 	}
-	if has[buildingDir] {
-		err = r.fs.RemoveAll(r.path(buildingDir))
+	for _, left := range []string{buildingDir, readyDir} {
+		if has[left] {
+			err = errors.Join(err, r.fs.RemoveAll(r.path(left)))
+		}
 	}
 	return false, err
 }
@@ -345,9 +348,6 @@ func (r *repair) ready(d *decision) error {
 // swap puts the new database into the place of the damaged one. Every step is durable before the next begins. In between there is no
 // database, which Open refuses, and a ready one, which the next Repair puts in place.
 func (r *repair) swap() error {
-	if err := r.fs.RemoveAll(r.path(readyDir)); err != nil {
-		return err
-	}
 	if err := r.rename(buildingDir, readyDir); err != nil {
 		return err
 	}
