@@ -1,11 +1,8 @@
 package config
 
 import (
-	"errors"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/leatstream/leat/internal/setting"
 	"go.yaml.in/yaml/v4"
@@ -16,7 +13,7 @@ type decoder struct {
 	*loader
 	file     *file
 	expanded map[*yaml.Node]expansion
-	broken   int // mistakes so far, and values that a mistake has spoilt
+	wrong    []span // where mistakes are, and values that a mistake has spoilt
 }
 
 // scope is one mapping that is being decoded.
@@ -37,7 +34,7 @@ type scope struct {
 
 // fail reports an error and remembers that there was one.
 func (d *decoder) fail(r report) {
-	d.broken++
+	d.wrong = append(d.wrong, r.at)
 	d.report(d.file, r)
 }
 
@@ -59,9 +56,9 @@ func (d *decoder) span(n *yaml.Node) span {
 }
 
 // mapping fills the structs of a scope from its node, which must be a mapping. It fills in
-// the defaults, and lets structs without a mistake check themselves.
+// the defaults, and lets the structs check themselves.
 func (d *decoder) mapping(s *scope) {
-	before := d.broken
+	before := len(d.wrong)
 	found, wrong := entries(s.node)
 	for _, n := range wrong {
 		d.fail(report{code: codeType, at: d.span(n), message: "<<: expected a mapping, or a list of mappings, to merge"})
@@ -82,9 +79,7 @@ func (d *decoder) mapping(s *scope) {
 	for _, v := range s.structs {
 		setting.Default(v.Addr().Interface())
 	}
-	if d.broken == before {
-		d.check(s)
-	}
+	d.check(s, d.wrong[before:])
 }
 
 func (d *decoder) entry(s *scope, e entry) {
@@ -133,64 +128,4 @@ func (d *decoder) missing(s *scope) {
 func (s *scope) lacks(name string) bool {
 	required := slices.ContainsFunc(s.fields[name], func(f field) bool { return f.required })
 	return required && get(s.node, name) == nil
-}
-
-// check lets the structs of a scope check themselves.
-func (d *decoder) check(s *scope) {
-	for _, v := range s.structs {
-		if c, ok := v.Addr().Interface().(setting.Checker); ok {
-			d.refused(s, c.Check())
-		}
-	}
-}
-
-// refused reports an error of Check, or each of several that are joined.
-func (d *decoder) refused(s *scope, err error) {
-	if err == nil {
-		return
-	}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		for _, e := range joined.Unwrap() {
-			d.refused(s, e)
-		}
-		return
-	}
-	r := report{code: codeRefused, at: d.span(s.node), message: s.label + ": " + err.Error()}
-	var wrong *setting.FieldError
-	if errors.As(err, &wrong) {
-		r.message, r.hint = wrong.Field+": "+fmt.Sprint(wrong.Err), wrong.Hint
-		if n := valueAt(s.node, wrong.Field); n != nil {
-			r.at = d.span(n)
-		}
-	}
-	r.subject = r.message
-	d.fail(r)
-}
-
-// valueAt returns the value of a field of a mapping, whose name may go on with dots and indices
-// (rules[1].name), or the innermost value on the way that is there; or nil.
-func valueAt(n *yaml.Node, path string) *yaml.Node {
-	if path == "" {
-		return nil
-	}
-	name, rest := path, ""
-	if i := strings.IndexAny(path[1:], ".[") + 1; i > 0 {
-		name, rest = path[:i], strings.TrimPrefix(path[i:], ".")
-	}
-	var value *yaml.Node
-	switch n = resolve(n); n.Kind {
-	case yaml.MappingNode:
-		value = get(n, name)
-	case yaml.SequenceNode:
-		if i, err := strconv.Atoi(strings.Trim(name, "[]")); err == nil && i >= 0 && i < len(n.Content) {
-			value = n.Content[i]
-		}
-	}
-	if value == nil || rest == "" {
-		return value
-	}
-	if inner := valueAt(value, rest); inner != nil {
-		return inner
-	}
-	return value
 }

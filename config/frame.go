@@ -130,7 +130,7 @@ func (d *decoder) spoilt(n *yaml.Node) bool {
 	if !d.failed(resolve(n)) {
 		return false
 	}
-	d.broken++
+	d.wrong = append(d.wrong, d.span(n))
 	return true
 }
 

@@ -12,7 +12,7 @@ import (
 func (d *decoder) unknown(s *scope, e entry) {
 	near, ok := Nearest(e.name, s.names)
 	if s.open && !(ok && s.lacks(near)) {
-		d.broken++
+		d.wrong = append(d.wrong, d.span(e.key))
 		return
 	}
 	r := report{code: codeMisplacedField, subject: e.name, at: d.span(e.key)}

@@ -122,13 +122,13 @@ func (d *decoder) value(s slot, v reflect.Value, n *yaml.Node) bool {
 	}
 	switch {
 	case k == kindAny:
-		before := d.broken
+		before := len(d.wrong)
 		v.Set(reflect.ValueOf(d.plain(s, n)))
-		return d.broken == before
+		return len(d.wrong) == before
 	case k == kindMapping && n.Kind == yaml.MappingNode:
-		before := d.broken
+		before := len(d.wrong)
 		d.nested(s, v, n)
-		return d.broken == before
+		return len(d.wrong) == before
 	case k == kindList && n.Kind == yaml.SequenceNode:
 		return d.list(s, v, n)
 	case k == kindMap && n.Kind == yaml.MappingNode:
@@ -140,9 +140,9 @@ func (d *decoder) value(s slot, v reflect.Value, n *yaml.Node) bool {
 
 // structured decodes a mapping or a list into what can take either, or a text.
 func (d *decoder) structured(s slot, v reflect.Value, n *yaml.Node, to setting.ValueUnmarshaler) bool {
-	before := d.broken
+	before := len(d.wrong)
 	value := d.plain(s, n)
-	if d.broken > before {
+	if len(d.wrong) > before {
 		return false
 	}
 	if err := to.UnmarshalValue(value); err != nil {

@@ -6,11 +6,12 @@ import (
 )
 
 // Checker is implemented by a Config whose fields have rules between them. Package config calls
-// Check once, after every field has been read and the defaults are filled in, and only if every
-// field was right in itself.
+// Check once, after every field has been read and the defaults are filled in. A field that was wrong
+// in itself, or is missing, then holds its default or a part of its value: what Check says about it is not shown, nor what
+// mentions its name, so that all other mistakes are told at once.
 type Checker interface {
 	// Check returns nil, a *FieldError, or several of them joined with errors.Join. Any
-	// other error is shown at the place of the whole mapping.
+	// other error is shown at the place of the whole mapping, if nothing else in it is wrong.
 	Check() error
 }
 
