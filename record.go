@@ -75,6 +75,10 @@ type Batch struct {
 	// Zero outside a consumer.
 	Epoch uint64
 
+	// After is the last record of the shard before First that was delivered to this destination; zero: none was, or outside a
+	// consumer. A destination that keeps its position, and finds that it is before After, has lost what it had.
+	After SequenceNumber
+
 	// Records are in rising order of their sequence numbers. The receiver owns
 	// the slice, not the memory that the records point into.
 	Records []Record

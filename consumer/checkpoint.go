@@ -15,7 +15,11 @@ type checkpoint struct {
 	// Sequence is the last record that is done: delivered, or in the dead-letter stream.
 	Sequence leat.SequenceNumber `json:"sequence,omitzero"`
 
-	// Start, while Sequence is zero, is the time from which on the shard is read; zero: from its oldest record.
+	// Delivered is the last record that the destination has taken. It is before Sequence where the records behind it are in the
+	// dead-letter stream.
+	Delivered leat.SequenceNumber `json:"delivered,omitzero"`
+
+	// Start is the time from which on the shard is read while Sequence is zero; zero: from its oldest record.
 	Start time.Time `json:"start,omitzero"`
 
 	// Ended says that the shard is closed and everything in it is done, so that its children may be read.
@@ -30,6 +34,18 @@ func (c checkpoint) position() stream.Position {
 		return stream.AtTime(c.Start)
 	}
 	return stream.Oldest()
+}
+
+// delivered returns the checkpoint behind records that the destination has taken.
+func (c checkpoint) delivered(last leat.SequenceNumber) checkpoint {
+	c.Sequence, c.Delivered = last, last
+	return c
+}
+
+// passed returns the checkpoint behind records that the destination has not taken.
+func (c checkpoint) passed(last leat.SequenceNumber) checkpoint {
+	c.Sequence = last
+	return c
 }
 
 func (c checkpoint) encode() []byte {

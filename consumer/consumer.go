@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/leatstream/leat"
 	"github.com/leatstream/leat/internal/setting"
@@ -32,6 +33,10 @@ type Consumer struct {
 
 	// Grace is how long the end of Run may take to finish what is in hand. 0: 20 s.
 	Grace time.Duration
+
+	// Memory bounds, in bytes, what all shards of the consumers that share it gather for their destinations; nil: only the
+	// batch policy does. Where it runs out, batches are closed before they are full.
+	Memory *semaphore.Weighted
 
 	// Log takes what an operator should know; nil is slog.Default.
 	Log *slog.Logger

@@ -581,8 +581,9 @@ func (s *slow) Deliver(ctx context.Context, _ leat.Batch) error {
 // files is a destination of named ranges.
 type files struct {
 	table
-	names []string
-	crash int // fail so many times after writing
+	names   []string
+	crash   int  // fail so many times after writing
+	durable bool // what was written is found again
 }
 
 func (f *files) Plan(b leat.Batch) ([]byte, error) {
@@ -603,6 +604,12 @@ func (f *files) Execute(ctx context.Context, plan []byte, b leat.Batch) error {
 		return io.ErrUnexpectedEOF
 	}
 	return nil
+}
+
+func (f *files) Done(_ context.Context, plan []byte) (bool, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.durable && slices.Contains(f.names, string(plan)), nil
 }
 
 func TestPlannedRangesAreRepeatedAsPlanned(t *testing.T) {

@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -15,22 +16,41 @@ import (
 // firstBackoff bounds the first random pause before a delivery is tried again; it doubles up to Settings.MaxBackoff.
 const firstBackoff = 200 * time.Millisecond
 
+// errRewound says that the checkpoint has moved back, so that the records in hand are read again.
+var errRewound = errors.New("the checkpoint has moved back")
+
+// engineError is an error of the stream and not of the destination: the consumer cannot go on.
+type engineError struct{ err error }
+
+func (e *engineError) Error() string { return e.err.Error() }
+func (e *engineError) Unwrap() error { return e.err }
+
 // process brings every record of a batch to its end, delivered or dead-lettered, and moves the checkpoint behind it. A batch that fails for good is
 // halved, the left half first, each half with a checkpoint of its own, until the records that fail stand alone.
 func (s *shard) process(ctx, late context.Context, batch leat.Batch) error {
 	attempts, begun := 0, time.Now()
+	batch.After = s.at.Delivered
+	s.pending(batch.Records[0].Arrived)
 	for {
 		s.set(func(st *ShardStatus) { st.State = Delivering })
 		err := s.deliver(late, batch)
 		attempts++
+		var engine *engineError
+		var behind *sink.BehindError
 		switch {
 		case err == nil:
 			return s.delivered(late, batch)
-		case errors.Is(err, stream.ErrFenced), errors.Is(err, stream.ErrStopped), late.Err() != nil:
-			return err
+		case errors.As(err, &engine):
+			return engine.err
+		case late.Err() != nil:
+			s.log.Warn("a delivery was not finished in time; its records are delivered again after the next start", "error", err)
+			return late.Err()
+		case errors.As(err, &behind):
+			return s.rewind(late, behind.Position)
 		case sink.IsHalt(err):
 			s.failed(Halted, err, attempts)
-		case sink.IsPermanent(err), s.c.Settings.MaxAttempts > 0 && attempts >= s.c.Settings.MaxAttempts:
+		case sink.IsPermanent(err), s.exhausted(attempts):
+			s.count(err)
 			if len(batch.Records) == 1 {
 				return s.bury(late, batch, end{cause: err, attempts: attempts, begun: begun})
 			}
@@ -42,6 +62,13 @@ func (s *shard) process(ctx, late context.Context, batch leat.Batch) error {
 			return err
 		}
 	}
+}
+
+// exhausted reports whether a delivery has been tried often enough. One whose effect is named after its range never has: its outcome is
+// unknown, and under other names the same records would be there twice.
+func (s *shard) exhausted(attempts int) bool {
+	_, planned := s.c.Sink.(sink.Planner)
+	return !planned && s.c.Settings.MaxAttempts > 0 && attempts >= s.c.Settings.MaxAttempts
 }
 
 func (s *shard) halve(ctx, late context.Context, batch leat.Batch) error {
@@ -62,17 +89,38 @@ func (s *shard) halve(ctx, late context.Context, batch leat.Batch) error {
 func (s *shard) deliver(ctx context.Context, batch leat.Batch) error {
 	planner, ok := s.c.Sink.(sink.Planner)
 	if !ok {
-		return s.c.Sink.Deliver(ctx, batch)
+		return fenced(s.c.Sink.Deliver(ctx, batch))
 	}
 	p, err := s.plan(ctx, planner, batch)
 	if err != nil {
 		return err
 	}
-	return planner.Execute(ctx, p, batch)
+	return fenced(planner.Execute(ctx, p, batch))
+}
+
+// fenced makes an operator look at a destination that somebody else fills. If it is another process that has taken over the shard, the
+// stream says so with the next commit.
+func fenced(err error) error {
+	if errors.Is(err, stream.ErrFenced) {
+		return sink.Halt(fmt.Errorf("another data directory or process delivers to the same place under the same name: %w", err))
+	}
+	return err
+}
+
+// rewind moves the checkpoint back to where the destination is.
+func (s *shard) rewind(ctx context.Context, to leat.SequenceNumber) error {
+	s.log.Error("the destination has lost records that were delivered to it; those that the stream still has are delivered again",
+		"delivered", s.at.Delivered, "position", to)
+	back := checkpoint{Sequence: to, Delivered: to, Start: s.at.Start}
+	if err := s.commit(ctx, back, stream.Commit{}); err != nil {
+		return err
+	}
+	s.set(func(st *ShardStatus) { st.Rewinds++ })
+	return errRewound
 }
 
 func (s *shard) delivered(ctx context.Context, batch leat.Batch) error {
-	err := s.commit(ctx, checkpoint{Sequence: batch.Last()}, stream.Commit{State: s.planDone()})
+	err := s.commit(ctx, s.at.delivered(batch.Last()), stream.Commit{State: s.planDone()})
 	if err != nil {
 		return err
 	}
@@ -95,11 +143,13 @@ func (s *shard) bury(ctx context.Context, batch leat.Batch, e end) error {
 	}
 	record := batch.Records[0]
 	letter := s.letter(record, e)
-	err := s.commit(ctx, checkpoint{Sequence: record.Sequence}, stream.Commit{Puts: []stream.Put{s.dead(letter)}, State: s.planDone()})
+	err := s.commit(ctx, s.at.passed(record.Sequence), stream.Commit{Puts: []stream.Put{s.dead(letter)}, State: s.planDone()})
 	if err != nil {
 		return err
 	}
-	s.log.Error("a record goes to the dead-letter stream", "sequence", record.Sequence, "condition", e.condition, "attempts", e.attempts, "error", e.cause)
+	if more, ok := s.quiet.speak(time.Now()); ok {
+		s.log.Error("a record goes to the dead-letter stream", "sequence", record.Sequence, "condition", e.condition, "attempts", e.attempts, "error", e.cause, "not_logged_before", more)
+	}
 	s.set(func(st *ShardStatus) {
 		st.State, st.pending, st.last = Reading, time.Time{}, record.Arrived
 		st.DeadLettered++
@@ -107,8 +157,14 @@ func (s *shard) bury(ctx context.Context, batch leat.Batch, e end) error {
 	return nil
 }
 
+// count notes a delivery that failed.
+func (s *shard) count(err error) {
+	s.set(func(st *ShardStatus) { st.LastError, st.Failures = err.Error(), st.Failures+1 })
+}
+
 func (s *shard) failed(state State, err error, attempts int) {
-	s.set(func(st *ShardStatus) { st.State, st.LastError, st.Failures = state, err.Error(), st.Failures+1 })
+	s.count(err)
+	s.set(func(st *ShardStatus) { st.State = state })
 	if state == Halted {
 		s.log.Error("the destination must be mended; it is tried again now and then", "error", err)
 		return
@@ -120,4 +176,20 @@ func (s *shard) failed(state State, err error, attempts int) {
 func (s *shard) pause(ctx context.Context, attempt int) error {
 	bound := min(s.c.Settings.MaxBackoff, firstBackoff<<min(attempt, 20))
 	return wait.For(ctx, rand.N(bound)+bound/10)
+}
+
+// quiet lets one line a second through.
+type quiet struct {
+	next    time.Time
+	dropped int
+}
+
+// speak reports whether to say something, and how often it was not said before.
+func (q *quiet) speak(now time.Time) (dropped int, ok bool) {
+	if now.Before(q.next) {
+		q.dropped++
+		return 0, false
+	}
+	dropped, q.dropped, q.next = q.dropped, 0, now.Add(time.Second)
+	return dropped, true
 }

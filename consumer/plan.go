@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/leatstream/leat"
 	"github.com/leatstream/leat/sink"
@@ -42,7 +43,10 @@ func (s *shard) plan(ctx context.Context, planner sink.Planner, batch leat.Batch
 		return nil, fmt.Errorf("plan %d records: %w", len(batch.Records), err)
 	}
 	c := stream.Commit{State: []stream.Entry{{Key: s.planKey(), Value: text}}, Marks: []stream.Swap{s.hold()}}
-	return work, s.store(ctx, c)
+	if err := s.store(ctx, c); err != nil {
+		return nil, &engineError{err}
+	}
+	return work, nil
 }
 
 // hold is a swap that changes nothing, but is refused once the shard has another owner.
@@ -50,13 +54,10 @@ func (s *shard) hold() stream.Swap {
 	return stream.Swap{Mark: stream.Mark{Key: s.c.markKey(s.id), Epoch: s.epoch, Value: s.at.encode()}, Was: s.epoch}
 }
 
-// resume finishes the plan that a crash has left open, if there is one.
-func (s *shard) resume(ctx context.Context) error {
-	planner, ok := s.c.Sink.(sink.Planner)
-	if !ok {
-		return nil
-	}
-	entries, err := s.c.Engine.State(ctx, s.planKey())
+// resume finishes the plan that a crash has left open, if there is one. It waits for as long as ctx lives, and finishes what is in
+// hand until late ends.
+func (s *shard) resume(ctx, late context.Context) error {
+	entries, err := s.c.Engine.State(late, s.planKey())
 	if err != nil || len(entries) == 0 || entries[0].Key != s.planKey() {
 		return err
 	}
@@ -64,36 +65,53 @@ func (s *shard) resume(ctx context.Context) error {
 	if err := json.Unmarshal(entries[0].Value, &p); err != nil {
 		return fmt.Errorf("stored plan of %s: %w", s.id, err)
 	}
-	batch, err := s.read(ctx, p)
-	if err != nil {
-		return s.abandon(ctx, p, err)
+	planner, ok := s.c.Sink.(sink.Planner)
+	if !ok || p.Last.Compare(s.at.Sequence) <= 0 { // of a destination that this consumer had before
+		return s.abandon(late, p, errors.New("the destination is another one now"))
 	}
 	for attempt := 0; ; attempt++ {
-		err := planner.Execute(ctx, p.Work, batch)
+		err := s.carryOut(late, planner, p)
 		switch {
 		case err == nil:
 			s.log.Info("finished what a crash had left", "first", p.First, "last", p.Last, "records", p.Count)
-			return s.delivered(ctx, batch)
+			return s.commit(late, s.at.delivered(p.Last), stream.Commit{State: []stream.Entry{{Key: s.planKey()}}})
+		case late.Err() != nil:
+			return late.Err()
+		case errors.Is(err, stream.ErrStopped):
+			return err
+		case sink.IsHalt(err):
+			s.failed(Halted, err, attempt+1)
 		case sink.IsPermanent(err):
-			return s.abandon(ctx, p, err)
+			return s.abandon(late, p, err)
+		default:
+			s.failed(Retrying, err, attempt+1)
 		}
-		s.failed(Retrying, err, attempt+1)
 		if err := s.pause(ctx, attempt); err != nil {
 			return err
 		}
 	}
 }
 
-// abandon drops a plan that can no longer be carried out; its records are delivered anew, as far as they are there.
-func (s *shard) abandon(ctx context.Context, p plan, cause error) error {
-	if ctx.Err() != nil || errors.Is(cause, stream.ErrStopped) {
-		return cause
+// carryOut does what the plan says, unless it has been done: then its records may be gone.
+func (s *shard) carryOut(ctx context.Context, planner sink.Planner, p plan) error {
+	if done, err := planner.Done(ctx, p.Work); done || err != nil {
+		return err
 	}
-	s.log.Error("a planned range can no longer be written as planned", "first", p.First, "last", p.Last, "error", cause)
-	return s.store(ctx, stream.Commit{State: s.planDone(), Marks: []stream.Swap{s.hold()}})
+	batch, err := s.read(ctx, p)
+	if err != nil {
+		return err
+	}
+	s.pending(batch.Records[0].Arrived)
+	return fenced(planner.Execute(ctx, p.Work, batch))
 }
 
-// read reads exactly the records of a plan.
+// abandon drops a plan that can no longer be carried out; its records are delivered anew, as far as they are there.
+func (s *shard) abandon(ctx context.Context, p plan, cause error) error {
+	s.log.Error("a planned range is not written as planned", "first", p.First, "last", p.Last, "error", cause)
+	return s.store(ctx, stream.Commit{State: []stream.Entry{{Key: s.planKey()}}, Marks: []stream.Swap{s.hold()}})
+}
+
+// read reads exactly the records of a plan. The error is sink.Permanent if they are not there.
 func (s *shard) read(ctx context.Context, p plan) (leat.Batch, error) {
 	batch := leat.Batch{Stream: s.c.Stream, Shard: s.id, Epoch: s.epoch}
 	r, err := s.c.Engine.Read(ctx, s.c.Stream, s.id, stream.At(p.First))
@@ -103,6 +121,10 @@ func (s *shard) read(ctx context.Context, p plan) (leat.Batch, error) {
 	defer r.Close()
 	for len(batch.Records) < p.Count {
 		next, err := r.Next(ctx, stream.Limit{Records: p.Count - len(batch.Records), NoWait: true})
+		var gap *stream.GapError
+		if errors.As(err, &gap) || errors.Is(err, io.EOF) {
+			return batch, sink.Permanent(err)
+		}
 		if err != nil {
 			return batch, err
 		}
@@ -112,8 +134,8 @@ func (s *shard) read(ctx context.Context, p plan) (leat.Batch, error) {
 		batch.Records = append(batch.Records, next.Records...)
 	}
 	if len(batch.Records) != p.Count || batch.First() != p.First || batch.Last() != p.Last {
-		return batch, fmt.Errorf("the stream has %d records from %s to %s, the plan %d from %s to %s",
-			len(batch.Records), batch.First(), batch.Last(), p.Count, p.First, p.Last)
+		return batch, sink.Permanent(fmt.Errorf("the stream has %d records from %s to %s, the plan %d from %s to %s",
+			len(batch.Records), batch.First(), batch.Last(), p.Count, p.First, p.Last))
 	}
 	return batch, nil
 }

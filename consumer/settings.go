@@ -19,6 +19,8 @@ type Settings struct {
 	// How often a delivery is tried before its batch is halved, again and again, and the records that fail alone go to
 	// dead_letters. 0: without end, so that a destination that is away loses nothing. Records that the destination calls wrong
 	// are halved and dead-lettered in any case, at once.
+	// A destination of files named after their records tries without end in any case: where it is not known whether
+	// a file was written, its records must not go elsewhere.
 	MaxAttempts int `yaml:"max_attempts" default:"0" min:"0" max:"1000000"`
 
 	// The longest pause between two attempts.

@@ -21,7 +21,9 @@ type shard struct {
 	epoch uint64
 	log   *slog.Logger
 
-	reader stream.Reader
+	reader   stream.Reader
+	reserved int64 // bytes of Consumer.Memory
+	quiet    quiet
 
 	status ShardStatus // guarded by the Consumer's mutex
 }
@@ -43,7 +45,7 @@ func (s *shard) run(ctx, late context.Context) error {
 }
 
 func (s *shard) work(ctx, late context.Context) error {
-	if err := s.resume(late); err != nil {
+	if err := s.resume(ctx, late); err != nil {
 		return err
 	}
 	if err := s.open(ctx); err != nil {
@@ -52,7 +54,14 @@ func (s *shard) work(ctx, late context.Context) error {
 	for {
 		batch, behind := s.gather(ctx)
 		if len(batch.Records) > 0 {
-			if err := s.process(ctx, late, batch); err != nil {
+			err := s.process(ctx, late, batch)
+			s.release()
+			if errors.Is(err, errRewound) {
+				if err = s.open(ctx); err == nil {
+					continue
+				}
+			}
+			if err != nil {
 				return err
 			}
 		}
@@ -71,22 +80,25 @@ func (s *shard) work(ctx, late context.Context) error {
 	}
 }
 
+// open opens a reader at the checkpoint, in place of the one before.
 func (s *shard) open(ctx context.Context) (err error) {
+	if s.reader != nil {
+		_ = s.reader.Close()
+	}
 	s.reader, err = s.c.Engine.Read(ctx, s.c.Stream, s.id, s.at.position())
 	return err
 }
 
-// gather returns the next batch, filled as the policy says, and what comes behind it if that is no record: io.EOF at
-// the end of the shard, a *stream.GapError, or an error.
+// gather returns the next batch, filled as the policy says and as far as there is memory, and what comes behind it if that is no record:
+// io.EOF at the end of the shard, a *stream.GapError, or an error.
 func (s *shard) gather(ctx context.Context) (batch leat.Batch, behind error) {
 	policy := s.c.Settings.Batch
 	batch = leat.Batch{Stream: s.c.Stream, Shard: s.id, Epoch: s.epoch}
 	records, bytes := policy.Records, int(policy.Bytes)
-	var full <-chan time.Time
 	reading, cancel := context.WithCancel(ctx)
 	defer cancel()
 	for {
-		next, err := s.reader.Next(reading, stream.Limit{Records: records - len(batch.Records), Bytes: bytes})
+		next, err := s.reader.Next(reading, stream.Limit{Records: records - len(batch.Records), Bytes: min(bytes, step)})
 		if err != nil && len(batch.Records) > 0 && reading.Err() != nil && ctx.Err() == nil {
 			return batch, nil // the time is up
 		}
@@ -94,22 +106,49 @@ func (s *shard) gather(ctx context.Context) (batch leat.Batch, behind error) {
 			return batch, err
 		}
 		if len(batch.Records) == 0 {
-			batch.Records = next.Records
 			s.pending(next.Records[0].Arrived)
-		} else {
-			batch.Records = append(batch.Records, next.Records...)
+			if policy.Wait > 0 && policy.Wait != setting.Off {
+				t := time.AfterFunc(policy.Wait, cancel)
+				defer t.Stop()
+			}
 		}
+		batch.Records = append(batch.Records, next.Records...)
 		batch.Behind = next.Behind
 		s.set(func(st *ShardStatus) { st.behind = next.Behind })
 		bytes -= next.Size()
-		if policy.Wait <= 0 || policy.Wait == setting.Off || len(batch.Records) >= records || bytes <= 0 {
+		full := len(batch.Records) >= records || bytes <= 0
+		waits := next.Behind > 0 || policy.Wait > 0 && policy.Wait != setting.Off
+		if !s.reserve(&next) || full || !waits {
 			return batch, nil
 		}
-		if full == nil {
-			t := time.AfterFunc(policy.Wait, cancel)
-			defer t.Stop()
-			full = make(chan time.Time)
-		}
+	}
+}
+
+// step is how many bytes a shard reads at once; recordMemory is what a record takes beside its key and payload.
+const (
+	step         = 512 << 10
+	recordMemory = 160
+)
+
+// reserve takes the memory of what was read from that of all shards, and reports false if there is not enough: then the batch is closed
+// as it is, one step above the bound.
+func (s *shard) reserve(b *leat.Batch) bool {
+	if s.c.Memory == nil {
+		return true
+	}
+	n := int64(b.Size() + recordMemory*len(b.Records))
+	if !s.c.Memory.TryAcquire(n) {
+		return false
+	}
+	s.reserved += n
+	return true
+}
+
+// release gives the memory of a batch back.
+func (s *shard) release() {
+	if s.reserved > 0 {
+		s.c.Memory.Release(s.reserved)
+		s.reserved = 0
 	}
 }
 
@@ -130,14 +169,14 @@ func (s *shard) finish(ctx context.Context) error {
 func (s *shard) gap(ctx, late context.Context, gap *stream.GapError) error {
 	s.log.Error("records are missing", "from", gap.From, "to", gap.To, "records", gap.Count, "reason", string(gap.Reason), "error", gap.Cause)
 	if s.c.Settings.OnGap == "stop" {
-		s.set(func(st *ShardStatus) { st.State, st.LastError = Halted, gap.Error() })
+		s.set(func(st *ShardStatus) { st.State, st.LastError, st.pending = Halted, gap.Error(), time.Now() })
 		<-ctx.Done()
 		return ctx.Err()
 	}
 	s.set(func(st *ShardStatus) { st.Missing += gap.Count })
 	letter := s.letter(leat.Record{Sequence: gap.From}, end{condition: condition(gap.Reason), cause: gap, begun: time.Now()})
 	letter.Through = gap.To
-	return s.commit(late, checkpoint{Sequence: gap.To}, stream.Commit{Puts: []stream.Put{s.dead(letter)}})
+	return s.commit(late, s.at.passed(gap.To), stream.Commit{Puts: []stream.Put{s.dead(letter)}})
 }
 
 func condition(r stream.GapReason) string {

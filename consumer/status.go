@@ -41,6 +41,7 @@ type ShardStatus struct {
 	Failures     int64               `json:"failures"`      // deliveries that failed
 	Splits       int64               `json:"splits"`        // batches that were halved
 	DeadLettered int64               `json:"dead_lettered"` //
+	Rewinds      int64               `json:"rewinds"`       // how often the destination had lost what was delivered to it
 	Missing      int64               `json:"missing"`       // records that expired or were damaged before they were read
 	LastError    string              `json:"last_error,omitempty"`
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/leatstream/leat/config"
 	"github.com/leatstream/leat/consumer"
@@ -24,6 +25,9 @@ import (
 // sideRetention is how long streams are kept that nobody has declared: gaps and dead letters.
 const sideRetention = 14 * 24 * time.Hour
 
+// deliveryMemory is how many bytes all consumers together gather for their destinations.
+const deliveryMemory = 64 << 20
+
 // Pipeline is everything between the providers and the destinations of one configuration.
 type Pipeline struct {
 	engine    *local.Engine
@@ -31,6 +35,7 @@ type Pipeline struct {
 	managers  []*source.Manager
 	consumers []*consumer.Consumer
 	sinks     []sink.Sink
+	memory    *semaphore.Weighted
 	log       *slog.Logger
 	started   time.Time
 }
@@ -43,7 +48,7 @@ func Open(ctx context.Context, c *config.Config, log *slog.Logger) (*Pipeline, e
 	if err != nil {
 		return nil, err
 	}
-	p := &Pipeline{engine: e, log: log, started: time.Now()}
+	p := &Pipeline{engine: e, memory: semaphore.NewWeighted(deliveryMemory), log: log, started: time.Now()}
 	if err := p.build(ctx, c); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
@@ -139,7 +144,7 @@ func (p *Pipeline) consumer(c *config.Consumer, grace time.Duration) error {
 	p.sinks = append(p.sinks, to)
 	p.consumers = append(p.consumers, &consumer.Consumer{
 		Name: c.Name, Engine: p.engine, Stream: c.Stream, Sink: to, Settings: settings,
-		Destination: c.Destination.Type, Grace: grace, Log: p.log,
+		Destination: c.Destination.Type, Memory: p.memory, Grace: grace, Log: p.log,
 	})
 	return nil
 }

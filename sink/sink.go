@@ -40,6 +40,24 @@ type Planner interface {
 	// Execute writes exactly the records of b as the plan says. Repeating it
 	// with the same plan and the same records changes nothing.
 	Execute(ctx context.Context, plan []byte, b leat.Batch) error
+
+	// Done reports whether the plan has been carried out as a whole, so that its records need not be there any more.
+	Done(ctx context.Context, plan []byte) (bool, error)
+}
+
+// BehindError is returned by Deliver of a sink that keeps its position with the rows, when that is before Batch.After: the
+// destination was deleted, replaced or restored from a copy. Nothing of the batch was stored. The consumer delivers
+// again from behind Position.
+type BehindError struct {
+	Position leat.SequenceNumber // the last record that the destination has; zero: none
+}
+
+// Error implements error.
+func (e *BehindError) Error() string {
+	if e.Position.IsZero() {
+		return "the destination has lost everything that was delivered to it"
+	}
+	return "the destination has lost what was delivered to it behind " + e.Position.String()
 }
 
 // Permanent marks an error that repeating will not cure: the records are wrong for

@@ -27,14 +27,7 @@ func (s *Sink) write(ctx context.Context, p *plan, b *leat.Batch) (err error) {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if s.Path == "" {
-		return sink.Halt(s.Check())
-	}
-	open := s.open
-	if open == nil {
-		open = openFiles
-	}
-	f, err := open(s.Path)
+	f, err := s.files()
 	if err != nil {
 		return err
 	}
@@ -62,6 +55,17 @@ func (s *Sink) write(ctx context.Context, p *plan, b *leat.Batch) (err error) {
 		return err
 	}
 	return s.syncAll(f, unsynced)
+}
+
+// files opens the directory.
+func (s *Sink) files() (files, error) {
+	if s.Path == "" {
+		return nil, sink.Halt(s.Check())
+	}
+	if s.open != nil {
+		return s.open(s.Path)
+	}
+	return openFiles(s.Path)
 }
 
 // makeAll creates dir and the directories above it, and returns those whose names may not be durable: those that

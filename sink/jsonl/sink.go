@@ -31,6 +31,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"path"
+	"slices"
 	"sync"
 
 	"github.com/leatstream/leat"
@@ -129,6 +132,32 @@ func (s *Sink) Execute(ctx context.Context, text []byte, b leat.Batch) error {
 		return fmt.Errorf("write %d records to %s in %s: %w", p.Count, p.Name, s.Path, classify(err))
 	}
 	return nil
+}
+
+// Done reports whether the file of the plan is there under its name, and then makes sure that the name is durable. A file under its name is
+// whole.
+func (s *Sink) Done(_ context.Context, text []byte) (done bool, err error) {
+	var p plan
+	if err := p.parse(text); err != nil {
+		return false, sink.Halt(fmt.Errorf("read the plan %.200q: %w", text, err))
+	}
+	f, err := s.files()
+	if err != nil {
+		return false, fmt.Errorf("look for %s in %s: %w", p.Name, s.Path, classify(err))
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	dir, base := path.Split(p.Name)
+	names, err := f.Names(path.Clean(dir))
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !slices.Contains(names, base) {
+		return false, nil
+	}
+	if err == nil {
+		err = f.Sync(path.Clean(dir))
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for %s in %s: %w", p.Name, s.Path, classify(err))
+	}
+	return true, nil
 }
 
 // Check returns what is wrong with c in itself, nil if nothing is: *setting.FieldErrors, joined. It does no I/O.

@@ -189,6 +189,57 @@ func (r *rig) fenced(s sink.Sink, b leat.Batch) {
 	}
 }
 
+func testBehind(r *rig) {
+	if !r.Remembers {
+		r.t.Skip("the destination does not keep its position")
+	}
+	s := r.fresh()
+	first, second, third := r.batch(0, 0, 10), r.batch(0, 10, 20), r.batch(0, 20, 30)
+	third.After = second.Last() // which this destination has never seen
+	r.behind(s, third, leat.SequenceNumber{})
+	r.deliver(s, first)
+	r.behind(s, third, first.Last())
+	r.check(r.t, first)
+	second.After = first.Last()
+	r.deliver(s, second)
+	r.deliver(s, third)
+	r.deliver(r.fresh(), third)
+	r.check(r.t, first, second, third)
+}
+
+func (r *rig) behind(s sink.Sink, b leat.Batch, want leat.SequenceNumber) {
+	r.t.Helper()
+	err := r.try(r.t.Context(), s, b)
+	var behind *sink.BehindError
+	if !errors.As(err, &behind) || behind.Position != want || sink.IsPermanent(err) || sink.IsHalt(err) {
+		r.t.Errorf("got %v, want a *sink.BehindError at %s", err, want)
+	}
+}
+
+func testReplaced(r *rig) {
+	if !r.Remembers {
+		r.t.Skip("the destination does not keep its position")
+	}
+	s := r.fresh()
+	old := r.batch(0, 0, 50)
+	old.Epoch = 5
+	r.deliver(s, old)
+	again := own(old)
+	for i := range again.Records { // another stream of the same name, made a day later
+		rec := &again.Records[i]
+		rec.Sequence = leat.NewSequence(0, created.AddDate(0, 0, 1), rec.Sequence.Index(), rec.Arrived)
+	}
+	again.Epoch = 1
+	r.deliver(s, again)
+	r.check(r.t, old, again)
+	late := r.batch(0, 50, 60) // the old one once more: it must not be taken for delivered
+	late.Epoch = 9
+	if err := r.try(r.t.Context(), s, late); !sink.IsHalt(err) {
+		r.t.Errorf("records of a stream that was replaced: got %v, want sink.Halt", err)
+	}
+	r.check(r.t, old, again)
+}
+
 func testUnused(r *rig) {
 	r.reopen(r.fresh())
 	r.check(r.t)

@@ -53,6 +53,15 @@ func (d *ranges) Execute(ctx context.Context, text []byte, b leat.Batch) error {
 	return nil
 }
 
+func (d *ranges) Done(_ context.Context, text []byte) (bool, error) {
+	var p plan
+	if err := json.Unmarshal(text, &p); err != nil {
+		return false, err
+	}
+	_, err := os.Stat(filepath.Join(d.dir, p.First.String()+".json"))
+	return err == nil, nil
+}
+
 func readRanges(t testing.TB, dir string) []sinktest.Row {
 	names, err := filepath.Glob(filepath.Join(dir, "*.json"))
 	if err != nil {

@@ -53,6 +53,17 @@ func (s *tableSink) Deliver(ctx context.Context, b leat.Batch) error {
 		return nil
 	}
 	rows, cursors := s.rows, s.cursors[b.Shard]
+	if here, there := cursors.seq.Created(), b.First().Created(); !cursors.seq.IsZero() && s.defect != "replaced" {
+		if here.After(there) {
+			return sink.Halt(fmt.Errorf("another stream"))
+		}
+		if here.Before(there) {
+			cursors = cursor{}
+		}
+	}
+	if cursors.seq.Compare(b.After) < 0 && s.defect != "behind" {
+		return &sink.BehindError{Position: cursors.seq}
+	}
 	if b.Epoch < cursors.epoch && s.defect != "fence" {
 		return fmt.Errorf("epoch %d is over: %w", b.Epoch, stream.ErrFenced)
 	}
@@ -190,6 +201,17 @@ func (d *files) Execute(ctx context.Context, text []byte, b leat.Batch) error {
 	}
 	d.files[p.Name] = rows
 	return nil
+}
+
+func (d *files) Done(_ context.Context, text []byte) (bool, error) {
+	var p plan
+	if err := json.Unmarshal(text, &p); err != nil {
+		return false, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_, done := d.files[p.Name]
+	return done || d.defect == "done", nil
 }
 
 func (d *files) read(testing.TB) []sinktest.Row {

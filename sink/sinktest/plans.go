@@ -100,3 +100,40 @@ func (r *rig) execute(p sink.Planner, plan []byte, b leat.Batch) {
 		r.t.Fatalf("execute %q: %v", plan, err)
 	}
 }
+
+func testDone(r *rig) {
+	p := r.planner()
+	b := r.batch(0, 0, 40)
+	plan := r.plan(p, b)
+	r.done(p, plan, false)
+	if r.Broken != nil {
+		for step := 0; ; step++ {
+			broken, ok := r.keep(r.Broken(step)).(sink.Planner)
+			if !ok {
+				r.t.Fatal("the broken sink is no sink.Planner")
+			}
+			b := r.batch(1, step*40, step*40+40)
+			plan := r.plan(broken, b)
+			err := broken.Execute(r.t.Context(), plan, own(b))
+			done, doneErr := r.fresh().(sink.Planner).Done(r.t.Context(), plan)
+			if there := r.differs(r.batch(1, 0, step*40+40)) == ""; doneErr != nil || done != there {
+				r.t.Errorf("broken at step %d: done %v, %v, and it is there: %v", step, done, doneErr, there)
+			}
+			if err == nil {
+				break
+			}
+			r.execute(r.fresh().(sink.Planner), plan, b)
+		}
+	}
+	r.execute(p, plan, b)
+	r.done(p, plan, true)
+	r.done(r.fresh().(sink.Planner), plan, true)
+	r.done(p, r.plan(p, r.batch(0, 40, 50)), false)
+}
+
+func (r *rig) done(p sink.Planner, plan []byte, want bool) {
+	r.t.Helper()
+	if done, err := p.Done(r.t.Context(), plan); done != want || err != nil {
+		r.t.Errorf("plan %s: done %v, %v; want %v", plan, done, err, want)
+	}
+}

@@ -21,6 +21,9 @@ type Config struct {
 	// shard with an error that wraps stream.ErrFenced.
 	Fences bool
 
+	// Remembers: the destination keeps its position beside the rows, and says with a *sink.BehindError that it has lost rows.
+	Remembers bool
+
 	// Partial: a delivery that failed may be visible in part.
 	Partial bool
 
@@ -94,12 +97,15 @@ func Run(t *testing.T, c Config) {
 		{"ACancelledDeliveryIsRepeated", testCancel},
 		{"ACrashAtAnyStepIsRepeated", testCrash},
 		{"ANewerEpochFencesTheOlder", testFence},
+		{"ADestinationThatLostRowsSaysSo", testBehind},
+		{"AStreamThatReplacedAnotherBeginsAnew", testReplaced},
 		{"ARefusedRecordIsPermanent", testRefused},
 		{"AMisconfiguredSinkHalts", testHalt},
 		{"ClosingAnUnusedSinkIsFine", testUnused},
 		{"PlansDependOnTheRangeAlone", testPlans},
 		{"PlansOutliveTheirSettings", testChanged},
 		{"PlansRefuseOtherRecords", testMismatch},
+		{"PlansKnowWhenTheyAreDone", testDone},
 		{"RandomOperationsAgreeWithTheModel", testModel},
 	} {
 		t.Run(test.name, func(t *testing.T) {

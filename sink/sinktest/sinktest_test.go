@@ -18,7 +18,7 @@ const defectOf = "LEAT_SINKTEST_DEFECT"
 
 func TestTable(t *testing.T) {
 	sinktest.Run(t, sinktest.Config{
-		Fences:  true,
+		Fences: true, Remembers: true,
 		Refused: []byte("refused"),
 		Open: func(testing.TB, string) sinktest.Destination {
 			d := &table{defect: os.Getenv(defectOf)}
@@ -87,6 +87,9 @@ func TestTheSuiteFindsDefects(t *testing.T) {
 		{"TestTable", "partial", "ACrashAtAnyStep"},
 		{"TestTable", "partial", "RandomOperations"},
 		{"TestTable", "cursor", "ACrashAtAnyStep"},
+		{"TestTable", "behind", "ADestinationThatLost"},
+		{"TestTable", "replaced", "AStreamThatReplaced"},
+		{"TestFiles", "done", "PlansKnow"},
 		{"TestTable", "order", "BatchesArriveInOrder"},
 		{"TestTable", "forget", "BatchesArriveInOrder"},
 		{"TestTable", "forget", "ShardsAreDelivered"},

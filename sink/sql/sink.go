@@ -49,7 +49,8 @@ type Sink struct {
 //
 // The error wraps stream.ErrFenced if the table has seen a larger epoch for the shard. It is sink.Permanent
 // if a record does not fit its column, and then names both, or if it breaks a constraint of the table. It
-// is sink.Halt if the file or the table is not what the configuration says. Every other error,
+// is sink.Halt if the file or the table is not what the configuration says, or is filled from another stream of the same name. It is a
+// *sink.BehindError if the table has lost rows that were delivered to it. Every other error,
 // such as a full disk or a file that another program has locked for 5 seconds, may be gone next time.
 func (s *Sink) Deliver(ctx context.Context, b leat.Batch) error {
 	if len(b.Records) == 0 {
@@ -60,7 +61,8 @@ func (s *Sink) Deliver(ctx context.Context, b leat.Batch) error {
 	}
 	defer s.release()
 	err := s.deliver(ctx, &b)
-	sound := err == nil || sink.IsPermanent(err) || errors.Is(err, stream.ErrFenced)
+	var behind *sink.BehindError
+	sound := err == nil || sink.IsPermanent(err) || errors.Is(err, stream.ErrFenced) || errors.As(err, &behind)
 	if s.db != nil && (!sound || s.db.broken) {
 		err = errors.Join(err, s.db.close()) // the next delivery opens the file again
 		s.db = nil

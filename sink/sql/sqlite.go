@@ -11,10 +11,12 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
 
+	"github.com/leatstream/leat/internal/wait"
 	"github.com/leatstream/leat/sink"
 )
 
@@ -96,6 +98,16 @@ func createFile(path string) error {
 	return err
 }
 
+const (
+	busyTime = 5 * time.Second // how long to wait for another program that has the file locked
+	walMode  = "PRAGMA journal_mode = WAL"
+)
+
+func isBusy(err error) bool {
+	var e *sqlite.Error
+	return errors.As(err, &e) && e.Code()&0xff == lib.SQLITE_BUSY
+}
+
 // prepareSQLite checks the library and sets what holds for the connection.
 func prepareSQLite(ctx context.Context, conn *stdsql.Conn) error {
 	var version, mode string
@@ -105,17 +117,24 @@ func prepareSQLite(ctx context.Context, conn *stdsql.Conn) error {
 	if older(version, oldestLibrary) {
 		return sink.Halt(fmt.Errorf("the SQLite library is %s, which can damage files: build with %s or later", version, oldestLibrary))
 	}
-	if _, err := conn.ExecContext(ctx, "PRAGMA busy_timeout = 5000"); err != nil {
+	if _, err := conn.ExecContext(ctx, fmt.Sprintf("PRAGMA busy_timeout = %d", busyTime.Milliseconds())); err != nil {
 		return err
 	}
-	if err := conn.QueryRowContext(ctx, "PRAGMA journal_mode = WAL").Scan(&mode); err != nil {
+	// Another connection to a new file may be at the same, and for this step SQLite does not wait by itself.
+	err := conn.QueryRowContext(ctx, walMode).Scan(&mode)
+	for until := time.Now().Add(busyTime); isBusy(err) && time.Now().Before(until); err = conn.QueryRowContext(ctx, walMode).Scan(&mode) {
+		if err := wait.For(ctx, 10*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	if err != nil {
 		return err
 	}
 	if mode != "wal" {
 		return sink.Halt(fmt.Errorf("the file cannot be used in WAL mode (it is in mode %q): put it on a local disk", mode))
 	}
 	// fullfsync matters on macOS only; the limit cuts the log back after a large batch.
-	_, err := conn.ExecContext(ctx, `PRAGMA synchronous = FULL; PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON;
+	_, err = conn.ExecContext(ctx, `PRAGMA synchronous = FULL; PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON;
 		PRAGMA journal_size_limit = 67108864`)
 	return err
 }

@@ -31,7 +31,7 @@ func suite(configure func(*Config), payload string) sinktest.Config {
 			},
 		}
 	}
-	return sinktest.Config{Open: open, Fences: true}
+	return sinktest.Config{Open: open, Fences: true, Remembers: true}
 }
 
 // failAt returns a fault that fails from the given step on.

@@ -25,8 +25,8 @@ func (d *database) write(ctx context.Context, consumer string, b *leat.Batch) (e
 	if err := d.read(ctx, &at); err != nil {
 		return err
 	}
-	if at.epoch > b.Epoch {
-		return fmt.Errorf("epoch %d of %s is over, the table has seen %d: %w", b.Epoch, at.shard, at.epoch, stream.ErrFenced)
+	if err := at.judge(b); err != nil {
+		return err
 	}
 	records := b.Records
 	for len(records) > 0 && records[0].Sequence.Compare(at.seq) <= 0 {
@@ -91,6 +91,27 @@ type cursor struct {
 	consumer, stream, shard string
 	epoch                   uint64
 	seq                     leat.SequenceNumber
+}
+
+// judge compares the cursor with a batch that is to be stored behind it. A shard of the same name that was created later is another
+// one, of a stream that has replaced the first: it begins anew.
+func (c *cursor) judge(b *leat.Batch) error {
+	here, there := c.seq.Created(), b.First().Created()
+	switch {
+	case c.seq.IsZero():
+	case here.After(there):
+		return sink.Halt(fmt.Errorf("the table has been filled as consumer %q from another stream %q, whose %s was created at %s and not at %s: "+
+			"give this consumer another name or table, or delete its rows in leat_cursor", c.consumer, c.stream, c.shard, here.UTC(), there.UTC()))
+	case here.Before(there):
+		c.seq, c.epoch = leat.SequenceNumber{}, 0
+	}
+	if c.epoch > b.Epoch {
+		return fmt.Errorf("epoch %d of %s is over, the table has seen %d: %w", b.Epoch, c.shard, c.epoch, stream.ErrFenced)
+	}
+	if c.seq.Compare(b.After) < 0 {
+		return &sink.BehindError{Position: c.seq}
+	}
+	return nil
 }
 
 func (d *database) read(ctx context.Context, c *cursor) error {
