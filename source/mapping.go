@@ -18,7 +18,7 @@ type mapping struct {
 func (m mapping) apply(e *leat.Event) {
 	msg := expression.NewMessage(e.Data)
 	if e.ID == "" {
-		e.ID, _ = m.settings.EventID.Text(&msg)
+		e.ID, _ = m.settings.EventID.Identity(&msg)
 	}
 	if e.PartitionKey == "" {
 		e.PartitionKey, _ = m.settings.PartitionKey.Text(&msg)

@@ -13,6 +13,7 @@ import (
 	"io"
 	"maps"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unsafe"
@@ -80,16 +81,47 @@ func (v *Value) String() string { return v.source }
 // the expression fails on this message. The text may share memory with the message.
 func (v *Value) Text(m *Message) (string, bool) {
 	if v.program == nil {
-		if v.path == "" {
-			return "", false
-		}
-		return m.at(v.path)
+		text, _, ok := m.at(v.path)
+		return text, ok
 	}
-	out, err := expr.Run(v.program, m.variables())
+	out, err := v.run(m)
 	if err != nil {
 		return "", false
 	}
 	return textOf(out)
+}
+
+// Identity is Text for what tells messages apart: it also reports false for a list with a null in it, because all
+// messages that lack the same member would have the same one.
+func (v *Value) Identity(m *Message) (string, bool) {
+	if v.program == nil {
+		text, isList, ok := m.at(v.path)
+		if isList && hasNull(text) {
+			return "", false
+		}
+		return text, ok
+	}
+	out, err := v.run(m)
+	if list, isList := out.([]any); err != nil || isList && slices.Contains(list, nil) {
+		return "", false
+	}
+	return textOf(out)
+}
+
+func hasNull(list string) (found bool) {
+	gjson.Parse(list).ForEach(func(_, item gjson.Result) bool {
+		found = item.Type == gjson.Null
+		return !found
+	})
+	return found
+}
+
+func (v *Value) run(m *Message) (any, error) {
+	out, err := expr.Run(v.program, m.variables())
+	if err != nil && m.long {
+		return expr.Run(v.program, rounded(m.vars)) // it calculates with a number that was kept as text
+	}
+	return out, err
 }
 
 func textOf(out any) (string, bool) {
@@ -112,6 +144,7 @@ func textOf(out any) (string, bool) {
 type Message struct {
 	data string
 	vars map[string]any
+	long bool // a number in vars is kept as text
 }
 
 // NewMessage returns the Message of data, which must not be changed as long as the Message or a text
@@ -120,19 +153,23 @@ func NewMessage(data []byte) Message {
 	return Message{data: unsafe.String(unsafe.SliceData(data), len(data))}
 }
 
-func (m *Message) at(path string) (string, bool) {
+// at returns what the message has at a path, as text, and whether that is a list.
+func (m *Message) at(path string) (text string, isList, ok bool) {
+	if path == "" {
+		return "", false, false
+	}
 	if path == wholeMessage {
-		return m.data, m.data != ""
+		return m.data, strings.HasPrefix(strings.TrimLeft(m.data, " \t\r\n"), "["), m.data != ""
 	}
 	r := gjson.Get(m.data, path)
 	switch r.Type {
 	case gjson.Null:
-		return "", false
+		return "", false, false
 	case gjson.String:
-		return r.Str, true
+		return r.Str, false, true
 	case gjson.False, gjson.True, gjson.Number, gjson.JSON:
 	}
-	return r.Raw, true
+	return r.Raw, r.IsArray(), true
 }
 
 func (m *Message) variables() map[string]any {
@@ -149,7 +186,7 @@ func (m *Message) variables() map[string]any {
 	} else if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		whole = nil
 	}
-	whole = numbers(whole)
+	whole = m.numbers(whole)
 	if members, ok := whole.(map[string]any); ok {
 		maps.Copy(m.vars, members)
 	}
@@ -157,21 +194,48 @@ func (m *Message) variables() map[string]any {
 	return m.vars
 }
 
-// numbers gives whole numbers that fit an int as int, so that large ids keep every digit.
-func numbers(value any) any {
+// numbers gives a whole number as int, so that large ids keep every digit, and any other as float64. A whole number that fits no
+// int, and what fits no float64, stays as it is written: two of them must not become the same.
+func (m *Message) numbers(value any) any {
 	switch v := value.(type) {
 	case map[string]any:
 		for name := range v {
-			v[name] = numbers(v[name])
+			v[name] = m.numbers(v[name])
 		}
 	case []any:
 		for i := range v {
-			v[i] = numbers(v[i])
+			v[i] = m.numbers(v[i])
 		}
 	case json.Number:
 		if n, err := strconv.Atoi(v.String()); err == nil {
 			return n
 		}
+		f, err := v.Float64()
+		if err != nil || strings.Trim(v.String(), "-0123456789") == "" {
+			m.long = true
+			return v
+		}
+		return f
+	}
+	return value
+}
+
+// rounded returns a copy of value in which every number is one to calculate with.
+func rounded(value any) any {
+	switch v := value.(type) {
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for name := range v {
+			out[name] = rounded(v[name])
+		}
+		return out
+	case []any:
+		out := make([]any, len(v))
+		for i := range v {
+			out[i] = rounded(v[i])
+		}
+		return out
+	case json.Number:
 		f, _ := v.Float64()
 		return f
 	}

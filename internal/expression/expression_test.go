@@ -33,6 +33,12 @@ func TestValues(t *testing.T) {
 		{`{"type":"match","last":3,"max":9,"list":[1,2]}`, `last < max ? len(list) : 0`, `2`},
 		{`{"type":"match","last":3,"max":9,"list":[1,2]}`, `type(last) + type`, `intmatch`},
 		{`{"type":"match","last":3,"max":9,"list":[1,2]}`, `max(list) + sum(map(list, # * 2))`, `8`},
+		{`{"type":"t","id":18446744073709551615}`, `[type, id]`, `["t",18446744073709551615]`},
+		{`{"type":"t","id":18446744073709551614}`, `[type, id]`, `["t",18446744073709551614]`},
+		{`{"type":"t","id":-18446744073709551614}`, `type == "t" ? id : nil`, `-18446744073709551614`},
+		{`{"wei":1000000000000000000000,"list":[1e999]}`, `wei > 10 ? "much" : "little"`, `much`},
+		{`{"wei":1000000000000000000000,"list":[1e999]}`, `wei / 1000000000000000000`, `1000`},
+		{`{"wei":1000000000000000000000,"list":[1e999]}`, `[wei, list]`, `[1000000000000000000000,[1e999]]`},
 		{`"x\ny"`, `msg`, `"x\ny"`},
 		{`not json`, `a + "b"`, ``},
 		{`{"msg":1,"true":2}`, `true`, `true`},
@@ -44,6 +50,24 @@ func TestValues(t *testing.T) {
 		}
 		m := expression.NewMessage([]byte(c.message))
 		if got, ok := v.Text(&m); got != c.want || ok != (c.want != "") {
+			t.Errorf("%s of %s: got %q, %v; want %q", c.source, c.message, got, ok, c.want)
+		}
+	}
+}
+
+func TestAListWithANullIsNoIdentity(t *testing.T) {
+	for _, c := range []struct{ message, source, want string }{
+		{`{"type":"trade","id":3,"list":[null]}`, `[type, id]`, `["trade",3]`},
+		{`{"type":"trade","id":3,"list":[null]}`, `[type, list]`, `["trade",[null]]`},
+		{`{"type":"trade","id":3,"list":[null]}`, `list`, ``},
+		{`{"type":"trade","id":3,"list":[null]}`, `id`, `3`},
+		{`{"type":"trade","id":"[null]"}`, `[id]`, `["[null]"]`},
+		{`{"type":"trade","id":"[null] and more"}`, `id`, `[null] and more`},
+		{`{"type":"heartbeat","sequence":1}`, `[type, product, id]`, ``},
+		{`{"type":"heartbeat","sequence":1}`, `id`, ``},
+	} {
+		v, m := expression.MustParse(c.source), expression.NewMessage([]byte(c.message))
+		if got, ok := v.Identity(&m); got != c.want || ok != (c.want != "") {
 			t.Errorf("%s of %s: got %q, %v; want %q", c.source, c.message, got, ok, c.want)
 		}
 	}
