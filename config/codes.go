@@ -24,6 +24,8 @@ const (
 	codeDuplicateName  = "config.duplicate_name"
 	codeEncoding       = "config.encoding"
 	codeEnum           = "config.enum"
+	codeIdle           = "config.idle"
+	codeInsideData     = "config.inside_data"
 	codeInterpolation  = "config.interpolation"
 	codeKey            = "config.key"
 	codeLiteralSecret  = "config.literal_secret"
@@ -31,10 +33,12 @@ const (
 	codeMissingEventID = "config.missing_event_id"
 	codeMissingField   = "config.missing_field"
 	codeName           = "config.name"
+	codeOpenMetrics    = "config.open_metrics"
 	codeRange          = "config.range"
 	codeRefused        = "config.refused"
 	codeSecondDocument = "config.second_document"
 	codeSetTwice       = "config.set_twice"
+	codeSharedPlace    = "config.shared_place"
 	codeSyntax         = "config.syntax"
 	codeTab            = "config.tab"
 	codeTag            = "config.tag"
@@ -93,6 +97,16 @@ var codes = []Code{
 		Wrong: "streams:\n  clicks:\nconsumers:\n  - name: lake\n    stream: clicks\n    start: newest\n    destination: {type: parquet, path: out}\n",
 		Right: "streams:\n  clicks:\nconsumers:\n  - name: lake\n    stream: clicks\n    start: latest\n    destination: {type: parquet, path: out}\n",
 	}, {
+		Code: codeIdle, Severity: Warning, Title: "there are no sources and no consumers",
+		Text:  "The streams are made and kept, but nothing writes to them and nothing reads them. That is right for a data directory that only other programs look into, else a file may be missing on the command line.",
+		Wrong: "streams:\n  clicks:\n",
+		Right: "streams:\n  clicks:\nsources:\n  - {name: web, type: websocket, url: \"wss://feed.example\", stream: clicks}\n",
+	}, {
+		Code: codeInsideData, Severity: Error, Title: "a destination writes into the data directory",
+		Text:  "The data directory belongs to the streams alone. Whoever backs it up, moves it or begins anew by deleting it means the streams, not what was delivered from them.",
+		Wrong: "data: ./data\nstreams:\n  clicks:\nconsumers:\n  - name: lake\n    stream: clicks\n    destination: {type: parquet, path: ./data/out}\n",
+		Right: "data: ./data\nstreams:\n  clicks:\nconsumers:\n  - name: lake\n    stream: clicks\n    destination: {type: parquet, path: ./out}\n",
+	}, {
 		Code: codeInterpolation, Severity: Error, Title: "${ begins something that is no reference",
 		Text: "In values ${NAME} stands for an environment variable, ${NAME:-text} for the variable or the text if it is not set or empty, " +
 			"${NAME:?message} for the variable or an error with the message, ${file:/path} for the content of a file, and ${credential:name} for a credential of systemd. " +
@@ -106,7 +120,7 @@ var codes = []Code{
 		Right: "streams:\n  clicks: {shards: 2}\n",
 	}, {
 		Code: codeLiteralSecret, Severity: Warning, Title: "a secret is written into the file",
-		Text:  "Configuration files are copied, committed and shown. Keep the secret in a file of its own, in the environment, or in a credential of systemd, and refer to it.",
+		Text:  "Configuration files are copied, committed and shown. Keep the secret in a file of its own, in the environment, or in a credential of systemd, and refer to it. A password in an address (user:password@host) and parameters such as ?token=… are secrets, too.",
 		Wrong: "streams:\n  clicks:\nconsumers:\n  - name: lake\n    stream: clicks\n    destination: {type: parquet, path: out, password: hunter2}\n",
 		Right: "streams:\n  clicks:\nconsumers:\n  - name: lake\n    stream: clicks\n    destination: {type: parquet, path: out, password: \"${LAKE_PASSWORD:?the password of the lake}\"}\n",
 	}, {
@@ -130,6 +144,11 @@ var codes = []Code{
 		Wrong: "streams:\n  my clicks: {shards: 2}\n",
 		Right: "streams:\n  my-clicks: {shards: 2}\n",
 	}, {
+		Code: codeOpenMetrics, Severity: Warning, Title: "other machines can read the metrics",
+		Text:  "The metrics are served without a password and without encryption. They tell names of sources, streams and consumers, and how much they move. Serve them on 127.0.0.1, or see to it that only Prometheus reaches the port.",
+		Wrong: "metrics: 0.0.0.0:8700\nstreams:\n  clicks:\nsources:\n  - {name: web, type: websocket, url: \"wss://feed.example\", stream: clicks}\n",
+		Right: "metrics: 127.0.0.1:8700\nstreams:\n  clicks:\nsources:\n  - {name: web, type: websocket, url: \"wss://feed.example\", stream: clicks}\n",
+	}, {
 		Code: codeRange, Severity: Error, Title: "the value is outside of its limits",
 		Text:  "The value is of the right kind but too small or too large. Where 0 would stand for \"not set\", it is an error too, so that nobody believes to have switched off what runs with its default; a duration is switched off with the word off.",
 		Wrong: "streams:\n  clicks: {shards: 0}\n",
@@ -149,6 +168,11 @@ var codes = []Code{
 		Text:  "Streams, sources and consumers of several files add up. Any other field at the top level can have one value, so it can stand in one file.",
 		Wrong: "data: one\n--- # second file\ndata: two\n",
 		Right: "data: one\n--- # second file\ngrace: 30s\n",
+	}, {
+		Code: codeSharedPlace, Severity: Error, Title: "two destinations write to one directory",
+		Text:  "The names of files come from the stream and the records, so two consumers would overwrite each other's files, and one removes what it takes for remains of its own. Two consumers may share an SQLite file.",
+		Wrong: "streams:\n  clicks:\nconsumers:\n  - name: lake\n    stream: clicks\n    destination: {type: parquet, path: out}\n  - name: copy\n    stream: clicks\n    destination: {type: parquet, path: ./out/}\n",
+		Right: "streams:\n  clicks:\nconsumers:\n  - name: lake\n    stream: clicks\n    destination: {type: parquet, path: out}\n  - name: copy\n    stream: clicks\n    destination: {type: parquet, path: out-copy}\n",
 	}, {
 		Code: codeSyntax, Severity: Error, Title: "this is not YAML",
 		Text:  "The parser cannot make sense of the file from here on, so nothing else is said about it. The mistake may be a few lines further up: a quote or a bracket that is not closed, or an indentation that differs.",

@@ -20,6 +20,9 @@ import (
 type Input struct {
 	Name string // as diagnostics show it
 	Text []byte // UTF-8, with or without a byte order mark
+
+	// Err is why the file could not be read, if that is so. Load does not report it, but misses nothing that the file may declare.
+	Err error
 }
 
 // Adapters says which types of sources and destinations there are: for each a function that
@@ -77,6 +80,9 @@ type Stream struct {
 	// How many bytes of keys and payloads are kept, over all shards, counted as they arrived and not as they are
 	// compressed. The oldest records go first. Default: without limit.
 	RetentionBytes setting.Size `yaml:"retention_bytes"`
+
+	// ShardsGiven tells that the file says shards.
+	ShardsGiven bool `yaml:"-"`
 
 	// At is where the stream is declared.
 	At Position `yaml:"-"`

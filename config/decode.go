@@ -119,7 +119,7 @@ func (d *decoder) missing(s *scope) {
 		}
 		d.fail(report{
 			code: codeMissingField, subject: name, at: d.span(s.node),
-			message: fmt.Sprintf("%s has no %s", s.label, name), hint: fmt.Sprintf("add %s:", name),
+			message: fmt.Sprintf("%s has no %s", s.label, name), hint: "add " + name,
 		})
 	}
 }

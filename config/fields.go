@@ -106,6 +106,7 @@ const (
 var (
 	durationType    = reflect.TypeFor[time.Duration]()
 	secretType      = reflect.TypeFor[setting.Secret]()
+	templateType    = reflect.TypeFor[expression.Template]()
 	unmarshalerType = reflect.TypeFor[encoding.TextUnmarshaler]()
 
 	valueUnmarshalerType = reflect.TypeFor[setting.ValueUnmarshaler]()

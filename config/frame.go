@@ -46,8 +46,12 @@ func (d *decoder) once(s *scope, e entry) {
 		return
 	}
 	d.set[e.name] = here
+	before := len(d.wrong)
 	for _, f := range s.fields[e.name] {
 		d.field(s, f, e)
+	}
+	if e.name == "metrics" && len(d.wrong) == before {
+		d.metrics(e.value)
 	}
 }
 
@@ -88,6 +92,7 @@ func (d *decoder) stream(up *scope, e entry) {
 		d.hideSuspicious("", s.node)
 		d.fail(report{code: codeType, at: d.span(e.value), message: fmt.Sprintf("stream %q: expected a mapping, got %s", e.name, d.describe(slot{}, s.node))})
 	}
+	_, out.ShardsGiven = s.seen["shards"]
 	if fresh {
 		d.config.Streams = append(d.config.Streams, out)
 	}

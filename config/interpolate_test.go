@@ -94,7 +94,7 @@ func TestForms(t *testing.T) {
 	} {
 		text := "data: " + strconv.Quote(c.written) + "\n"
 		cfg, diagnostics := config.LoadHermetic([]config.Input{{Name: "leat.yaml", Text: []byte(text)}}, stubs, lookup, files)
-		if len(diagnostics) > 0 || cfg.Data != c.want {
+		if len(faults(diagnostics)) > 0 || cfg.Data != c.want {
 			t.Errorf("%s: got %q, want %q\n%s", c.written, cfg.Data, c.want, printed(t, diagnostics))
 		}
 	}
@@ -108,7 +108,7 @@ func TestMalformedFormsAreErrors(t *testing.T) {
 		"${file:/run/none}": "config.unreadable_file", "${credential:name}": "config.unreadable_file",
 	} {
 		lookup := func(name string) (string, bool) { return "", name == "EMPTY" }
-		text := "metrics: x\ndata: <" + written + ">\n"
+		text := "metrics: localhost:1\ndata: <" + written + ">\n"
 		_, diagnostics := config.LoadHermetic([]config.Input{{Name: "leat.yaml", Text: []byte(text)}}, stubs, lookup, nil)
 		if len(diagnostics) != 1 || diagnostics[0].Code != code || diagnostics[0].Line != 2 || diagnostics[0].Column != 8 {
 			t.Errorf("%s:\n%s", written, printed(t, diagnostics))

@@ -108,6 +108,7 @@ func (d *decoder) consumer(it item) {
 	s.custom = map[string]func(entry){"destination": func(e entry) {
 		if to.node != nil {
 			d.mapping(to)
+			d.target(to, out.Destination.Adapter)
 		} else if !d.spoilt(e.value) {
 			d.mismatch(slot{scope: s, name: e.name, at: e.value}, s.fields[e.name][0].value.Type(), e.value)
 		}

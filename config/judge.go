@@ -60,7 +60,7 @@ func (l *loader) judge() {
 			l.report(w.file, report{
 				code: codeMissingEventID, at: w.connections.at,
 				message: "more than one connection needs event_id, or every event is stored more than once",
-				hint:    "add event_id: with what tells one event from another",
+				hint:    "add event_id, with what tells one event from another",
 			})
 		}
 	}
@@ -101,7 +101,7 @@ func (l *loader) refer(to declared, known, used map[string]bool) {
 	if known[to.name] || l.unread || l.unnamed && derived {
 		return
 	}
-	r := report{code: codeUnknownStream, at: to.at, message: fmt.Sprintf("unknown stream %s", quote(to.name)), hint: "declare it under streams:"}
+	r := report{code: codeUnknownStream, at: to.at, message: fmt.Sprintf("unknown stream %s", quote(to.name)), hint: "declare it under streams"}
 	if near, ok := Nearest(to.name, slices.Collect(maps.Keys(known))); ok {
 		used[near] = true
 		r.hint = fmt.Sprintf("did you mean %q?", near)
@@ -124,7 +124,7 @@ func (l *loader) deadLetters(r reader) {
 	if dead.name == r.stream.name {
 		l.report(dead.file, report{
 			code: codeDeadLetterLoop, at: dead.at, message: fmt.Sprintf("consumer %s reads the stream that its dead letters go to", quote(r.name)),
-			hint: "give it another stream with dead_letters:",
+			hint: "give it another stream with dead_letters",
 		})
 	}
 }
@@ -142,4 +142,15 @@ func (l *loader) unused(used map[string]bool) {
 			})
 		}
 	}
+}
+
+// idle warns of a configuration that moves nothing. Where there are mistakes, they may be why.
+func (l *loader) idle(inputs []Input) {
+	if len(inputs) == 0 || len(l.sources)+len(l.readers) > 0 || l.unread || slices.ContainsFunc(l.reports, func(r report) bool { return severities[r.code] == Error }) {
+		return
+	}
+	l.report(newFile(inputs[0]), report{
+		code: codeIdle, at: span{1, 1, 0}, message: "there are no sources and no consumers: nothing will move",
+		hint: "add sources and consumers; leat demo shows how it looks",
+	})
 }

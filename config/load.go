@@ -37,9 +37,11 @@ type loader struct {
 	streams []declared
 	sources []writer
 	readers []reader
+	targets []target
 	unread  bool // something could not be read that may declare streams
 	unnamed bool // a source or consumer has no name, so that its stream is not known
 	vague   bool // a source or consumer does not say which stream it means
+	lost    bool // what data says could not be read
 
 	files   map[string]bool
 	secrets []string
@@ -61,6 +63,10 @@ func (l *loader) load(inputs []Input) (*Config, Diagnostics) {
 	l.set, l.names = map[string]declared{}, map[string]declared{}
 	l.files, l.seen = map[string]bool{}, map[string]bool{}
 	for _, in := range inputs {
+		if in.Err != nil {
+			l.unread = true
+			continue
+		}
 		f := newFile(in)
 		if n := l.parse(f); n != nil {
 			d := &decoder{loader: l, file: f, expanded: map[*yaml.Node]expansion{}}
@@ -68,8 +74,12 @@ func (l *loader) load(inputs []Input) (*Config, Diagnostics) {
 			d.top(n)
 		}
 	}
+	_, set := l.set["data"]
+	l.lost = l.unread || set && l.config.Data == ""
 	setting.Default(&l.config)
 	l.judge()
+	l.places()
+	l.idle(inputs)
 	l.config.Files = slices.Sorted(maps.Keys(l.files))
 	return &l.config, l.diagnostics()
 }

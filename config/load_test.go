@@ -33,7 +33,7 @@ func TestLoadFillsTheFrame(t *testing.T) {
 		t.Errorf("top level: %+v", cfg)
 	}
 	want := []config.Stream{
-		{Name: "clicks", Shards: 4, Retention: 24 * time.Hour, RetentionBytes: 10 << 30, At: config.Position{File: "leat.yaml", Line: 7, Column: 3}},
+		{Name: "clicks", Shards: 4, ShardsGiven: true, Retention: 24 * time.Hour, RetentionBytes: 10 << 30, At: config.Position{File: "leat.yaml", Line: 7, Column: 3}},
 		{Name: "orders", Shards: 1, Retention: 24 * time.Hour, At: config.Position{File: "leat.yaml", Line: 8, Column: 3}},
 	}
 	if !slices.Equal(cfg.Streams, want) {
@@ -127,7 +127,7 @@ func TestFilesAddUp(t *testing.T) {
 
 func TestMergedKeysYieldToOwnOnes(t *testing.T) {
 	cfg, diagnostics := load("streams:\n  a: &a {shards: 2, retention: 1d}\n  b: &b {shards: 3}\n  c: {<<: [*b, *a], retention_bytes: 5}\n  d: {shards: 4, <<: *a}\n")
-	if len(diagnostics) > 0 {
+	if len(faults(diagnostics)) > 0 {
 		t.Fatal(printed(t, diagnostics))
 	}
 	c, d := cfg.Streams[2], cfg.Streams[3]
@@ -160,7 +160,7 @@ func TestManyNodesWithoutAliasesAreNoExpansion(t *testing.T) {
 		text += "  s" + strconv.Itoa(i) + ": {shards: 1}\n"
 	}
 	cfg, diagnostics := load(text)
-	if len(diagnostics) > 0 || len(cfg.Streams) != 6000 {
+	if len(faults(diagnostics)) > 0 || len(cfg.Streams) != 6000 {
 		t.Errorf("got %d streams, %s", len(cfg.Streams), diagnostics.Summary())
 	}
 }

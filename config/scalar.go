@@ -79,8 +79,13 @@ func (d *decoder) scalar(s slot, v reflect.Value, n *yaml.Node) bool {
 		d.mismatch(s, v.Type(), n)
 		return false
 	}
-	if k == kindSecret {
+	switch {
+	case k == kindSecret:
 		d.secret(s, n)
+	case v.Type() == templateType && secretParameter.MatchString(s.name[strings.LastIndexByte(s.name, '.')+1:]) && literal(n.Value):
+		d.secret(s, n) // a parameter of an address
+	case k == kindText || k == kindParsed:
+		d.address(s, n)
 	}
 	if err := setting.Parse(v, text); err != nil {
 		d.unparsed(s, v.Type(), n, err)

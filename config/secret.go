@@ -82,14 +82,9 @@ func maskSuspicious(f *file) {
 // minSecret is the length from which a secret is looked for in texts; what is shorter would be found everywhere.
 const minSecret = 6
 
-// occurrences returns where secrets stand in a line, and the user and password of URLs.
+// occurrences returns where secrets stand in a line, and the secret parts of addresses.
 func occurrences(line string, secrets []string) []mask {
-	var found []mask
-	for _, m := range userInfo.FindAllStringSubmatchIndex(line, -1) {
-		if !strings.Contains(line[m[2]:m[3]], "${") {
-			found = append(found, mask{utf8.RuneCountInString(line[:m[2]]), utf8.RuneCountInString(line[:m[3]])})
-		}
-	}
+	found := addressMasks(line)
 	for _, s := range secrets {
 		if len(s) < minSecret {
 			continue
@@ -107,9 +102,7 @@ func occurrences(line string, secrets []string) []mask {
 	return found
 }
 
-var userInfo = regexp.MustCompile(`://([^/\s"']+)@`)
-
-// scrub removes from a message what the secrets of this load are, and what stands between :// and @.
+// scrub removes from a message what the secrets of this load are, and the secret parts of addresses.
 func scrub(text string, secrets []string) string {
 	for _, s := range secrets {
 		if len(s) < minSecret {
@@ -121,5 +114,5 @@ func scrub(text string, secrets []string) string {
 			text = strings.ReplaceAll(text, quoted[1:len(quoted)-1], hidden)
 		}
 	}
-	return userInfo.ReplaceAllString(text, "://"+hidden+"@")
+	return scrubAddresses(text)
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,19 +15,20 @@ import (
 
 // websocketConfig is a source with a field of every kind.
 type websocketConfig struct {
-	URL         string                    `yaml:"url,required"`
-	Subscribe   any                       `yaml:"subscribe"`
-	Headers     map[string]setting.Secret `yaml:"headers"`
-	Labels      map[string]string         `yaml:"labels"`
-	MaxMessage  setting.Size              `yaml:"max_message" default:"16MiB" min:"1KiB"`
-	Ping        time.Duration             `yaml:"ping" default:"15s"`
-	Compression bool                      `yaml:"compression"`
-	Sample      float64                   `yaml:"sample" max:"1"`
-	Channels    []string                  `yaml:"channels"`
-	Rules       []ruleConfig              `yaml:"rules"`
-	Hosts       map[string]ruleConfig     `yaml:"hosts"`
-	TLS         *tlsConfig                `yaml:"tls"`
-	Hello       message                   `yaml:"hello"`
+	URL         string                         `yaml:"url,required"`
+	Subscribe   any                            `yaml:"subscribe"`
+	Headers     map[string]setting.Secret      `yaml:"headers"`
+	Labels      map[string]string              `yaml:"labels"`
+	MaxMessage  setting.Size                   `yaml:"max_message" default:"16MiB" min:"1KiB"`
+	Ping        time.Duration                  `yaml:"ping" default:"15s"`
+	Compression bool                           `yaml:"compression"`
+	Sample      float64                        `yaml:"sample" max:"1"`
+	Channels    []string                       `yaml:"channels"`
+	Rules       []ruleConfig                   `yaml:"rules"`
+	Hosts       map[string]ruleConfig          `yaml:"hosts"`
+	TLS         *tlsConfig                     `yaml:"tls"`
+	Hello       message                        `yaml:"hello"`
+	Query       map[string]expression.Template `yaml:"query"`
 	Handle      func()
 }
 
@@ -85,6 +87,10 @@ type parquetConfig struct {
 	Level       *int           `yaml:"level" min:"0" max:"9"`
 }
 
+func (c *parquetConfig) Place() setting.Place {
+	return setting.Place{Field: "path", Path: c.Path, Alone: c.Port != 9001}
+}
+
 var stubs = config.Adapters{
 	Sources:      map[string]func() any{"websocket": func() any { return new(websocketConfig) }},
 	Destinations: map[string]func() any{"parquet": func() any { return new(parquetConfig) }},
@@ -108,4 +114,10 @@ func load(text string) (*config.Config, config.Diagnostics) {
 		inputs = append(inputs, config.Input{Name: name, Text: []byte(part)})
 	}
 	return config.Load(inputs, stubs, env)
+}
+
+// faults returns the diagnostics without that of a configuration that has no sources and consumers, as those of tests are that are about
+// other things.
+func faults(d config.Diagnostics) config.Diagnostics {
+	return slices.DeleteFunc(slices.Clone(d), func(d config.Diagnostic) bool { return d.Code == "config.idle" })
 }

@@ -83,14 +83,14 @@ func moveOut(s, up *scope, e entry) string {
 
 func moveIn(s *scope, name string, in level, e entry) string {
 	if in.many {
-		return fmt.Sprintf("write it where it belongs below %s:", name)
+		return fmt.Sprintf("write it where it belongs below %s", name)
 	}
 	child := get(s.node, name)
 	if child == nil {
-		return fmt.Sprintf("write it below %s:", name)
+		return fmt.Sprintf("write it below %s", name)
 	}
 	if n := column(child) - e.key.Column; e.own && n > 0 && inBlock(s.node) && inBlock(child) {
-		return fmt.Sprintf("move it below %s:, %s to the right", name, plural(n, "column"))
+		return fmt.Sprintf("move it below %s, %s to the right", name, plural(n, "column"))
 	}
 	return fmt.Sprintf("move it into %s", name)
 }

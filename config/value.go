@@ -53,7 +53,8 @@ func (d *decoder) outside(f field, s slot) *report {
 		return nil
 	}
 	shown := cutText(resolve(s.at).Value)
-	if least, ok := bound(v.Type(), f.least); ok && got < least {
+	off := v.Type() == durationType && v.Interface() == setting.Off && f.def == "off" // what is not set is off, so that off may be written, too
+	if least, ok := bound(v.Type(), f.least); ok && got < least && !off {
 		return &report{code: codeRange, message: fmt.Sprintf("%s: at least %s, got %s", f.name, f.least, shown)}
 	}
 	if most, ok := bound(v.Type(), f.most); ok && got > most {

@@ -16,7 +16,7 @@ type Settings struct {
 	// A connection is replaced at this age, or up to a twentieth before it. With event_id the new one is opened before the
 	// old one is closed; without, after, because both would be stored. Choose a little less than the provider's limit.
 	// "off": never.
-	MaxAge time.Duration `yaml:"max_age" default:"off"`
+	MaxAge time.Duration `yaml:"max_age" default:"off" min:"1s"`
 
 	// A connection that brings no data for so long is replaced, and the time since its last data counts as a gap unless another
 	// connection covers it. "off": never; for feeds that may be silent, where answers to pings have to do.

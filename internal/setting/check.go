@@ -15,6 +15,20 @@ type Checker interface {
 	Check() error
 }
 
+// Placer is implemented by the Config of a destination that keeps files on this machine. Package config refuses
+// a place inside of the data directory, and one that a consumer has alone for a second consumer.
+type Placer interface {
+	// Place returns what the fields say. It does no I/O and is called after Check, also if that found something.
+	Place() Place
+}
+
+// Place is where a destination keeps its files.
+type Place struct {
+	Field string // the yaml name of the field that says it
+	Path  string // the file or directory; empty: nowhere
+	Alone bool   // only one consumer may write there
+}
+
 // ValueUnmarshaler is implemented by a type that takes a mapping or a list where a text may
 // stand, too; the text goes to UnmarshalText.
 type ValueUnmarshaler interface {

@@ -7,7 +7,7 @@
 //
 //	yaml:"max_message"      its name; ",required" behind it makes it compulsory
 //	default:"16MiB"         what the zero value stands for
-//	min:"1" max:"64"        bounds, in the notation of the field
+//	min:"1" max:"64"        bounds, in the notation of the field; off is none where it is the default
 //	enum:"a,b"              the only values of a text
 //
 // and its comment is the reference: docs/config.md is made from it.
