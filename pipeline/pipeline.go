@@ -96,6 +96,7 @@ func (p *Pipeline) streams(ctx context.Context, c *config.Config) error {
 		return err
 	}
 	for _, info := range have {
+		p.sameShards(c, &info)
 		spec, ok := want[info.Name]
 		if ok && spec.Keep != info.Keep {
 			if err := p.engine.SetRetention(ctx, info.Name, spec.Keep); err != nil {
