@@ -112,9 +112,6 @@ func (r *repair) run() error {
 	if len(r.report.Findings) == before {
 		return nil
 	}
-	for _, f := range r.report.Findings {
-		r.log.Warn("damage", "finding", f.String())
-	}
 	if r.noID && len(r.report.Findings) == before+1 {
 		return r.restoreIdentity() // all else is in order
 	}
@@ -278,7 +275,7 @@ func (r *repair) rebuild() error {
 }
 
 func (r *repair) build(failed chan<- error) (err error) {
-	s := &salvage{fs: r.fs, dir: r.path(dbDir), now: r.now()}
+	s := &salvage{fs: r.fs, dir: r.path(dbDir), log: r.log, now: r.now()}
 	if err := s.list(); err != nil {
 		return err
 	}

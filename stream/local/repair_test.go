@@ -1,6 +1,7 @@
 package local
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
@@ -31,6 +33,8 @@ type ledger struct {
 	acked   map[recordID]string
 	removed map[recordID]bool // by retention, or with their stream
 	marks   map[string]string
+
+	lostBytes int // of the last audit
 }
 
 var repairOptions = Options{MemTable: 64 << 10}
@@ -141,6 +145,7 @@ func (l *ledger) trim(t testing.TB, e *Engine) {
 func (l *ledger) audit(t testing.TB, e *Engine) (kept, lost int, err error) {
 	t.Helper()
 	seen := map[recordID]int{}
+	l.lostBytes = 0
 	for _, s := range e.catalog.all() {
 		for _, shard := range s.list() {
 			r, err := e.Read(t.Context(), s.name, shard.id, stream.Oldest())
@@ -156,6 +161,7 @@ func (l *ledger) audit(t testing.TB, e *Engine) (kept, lost int, err error) {
 						if id.stream == s.id && id.shard == shard.id && gap.From.Index() <= id.index && id.index <= gap.To.Index() {
 							seen[id]++
 							lost++
+							l.lostBytes += len(l.acked[id])
 						}
 					}
 					continue
@@ -311,6 +317,9 @@ func TestRepairAfterFlips(t *testing.T) {
 				})
 			})
 			kept, lost = kept+k, lost+n
+			if like == ".log" && l.lostBytes > chunkBlock+4<<10 {
+				t.Errorf("%d bytes are lost by one flip, want no more than a block and the commit it begins in", l.lostBytes)
+			}
 			if t.Failed() {
 				t.Fatalf("flip at byte %d of %s", at, path)
 			}
@@ -542,4 +551,68 @@ func TestRepairOnDisk(t *testing.T) {
 	if got := len(streamtest.ReadStream(t, e, "s")); got != 50 {
 		t.Errorf("%d records, want 50\n%s", got, reportText(report))
 	}
+}
+
+// The control: the audit notices a record that is neither there nor in a gap, and one that is not what was put.
+func TestTheAuditNotices(t *testing.T) {
+	l := ledgerOf(t, 8, 20)
+	opts := repairOptions
+	opts.FS = clone(l.fs)
+	e, err := Open("data", opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	if _, _, err := l.audit(t, e); err != nil {
+		t.Fatal(err)
+	}
+	shard := e.catalog.all()[1].list()[0]
+	id := recordID{shard.stream.id, shard.id, shard.load().durable}
+	l.acked[id] = "lost"
+	if _, _, err := l.audit(t, e); err == nil {
+		t.Error("a lost record was not noticed")
+	}
+	delete(l.acked, id)
+	id.index--
+	l.acked[id] = "changed"
+	if _, _, err := l.audit(t, e); err == nil {
+		t.Error("a changed record was not noticed")
+	}
+}
+
+func FuzzChunks(f *testing.F) {
+	l := ledgerOf(f, 9, 5)
+	for _, like := range []string{".log", "MANIFEST"} {
+		for _, path := range files(f, l.fs, like) {
+			content, err := readAll(l.fs, path)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(content[:min(len(content), 2<<10)])
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		for number := range uint64(4) {
+			m := &manifestScan{tables: map[uint64]tableBounds{}}
+			scan, err := readChunks(bytes.NewReader(data), number, func(record []byte, at int64) error {
+				if at < 0 || at >= int64(len(data)) {
+					t.Errorf("a record at byte %d of %d", at, len(data))
+				}
+				eachOp(record, func(pebble.InternalKeyKind, []byte, []byte) bool { return true })
+				_ = commitOf(record)
+				_ = m.apply(record)
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, h := range scan.holes {
+				if h.from < 0 || h.to <= h.from || h.to > int64(len(data)) {
+					t.Errorf("a hole from %d to %d of %d", h.from, h.to, len(data))
+				}
+			}
+		}
+		_ = (&manifestScan{tables: map[uint64]tableBounds{}}).apply(data)
+		eachOp(data, func(pebble.InternalKeyKind, []byte, []byte) bool { return true })
+	})
 }

@@ -2,15 +2,16 @@ package local
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
-	"github.com/cockroachdb/pebble/v2/batchrepr"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/leatstream/leat"
@@ -23,6 +24,7 @@ type salvage struct {
 	fs   vfs.FS
 	dir  string
 	into *rebuilt
+	log  *slog.Logger
 	now  time.Time
 
 	manifest *manifestScan
@@ -137,7 +139,7 @@ func (s *salvage) read() error {
 	s.again = true
 	for _, n := range s.logs {
 		err := s.readLog(n, func(log uint64, at int64, record []byte) error {
-			if c := commitOf(record); givenUp(lowest, c) {
+			if len(record) < batchHead || givenUp(lowest, commitOf(record)) {
 				return nil
 			}
 			return s.copyFrame(log, record)
@@ -146,7 +148,10 @@ func (s *salvage) read() error {
 			return err
 		}
 	}
-	for _, n := range s.tables {
+	for i, n := range s.tables {
+		if i%50 == 0 {
+			s.log.Info("reading", "table", i+1, "of", len(s.tables))
+		}
 		if err := s.copyTable(n); err != nil {
 			return err
 		}
@@ -181,19 +186,30 @@ func (s *salvage) readLog(number uint64, do func(log uint64, at int64, record []
 	return nil
 }
 
-// eachOp calls do for every operation of a pebble batch until it returns false.
-func eachOp(record []byte, do func(kind pebble.InternalKeyKind, key, value []byte) bool) (ok bool) {
-	defer func() { ok = recover() == nil && ok }()
-	r := batchrepr.Read(record)
-	for {
-		kind, key, value, more, err := r.Next()
-		if err != nil || !more {
-			return err == nil
+// batchHead is the length of the head of a pebble batch: the sequence number of its first operation 8 and their count 4, little-endian.
+const batchHead = 12
+
+// eachOp calls do for every operation of a pebble batch until it returns false, and reports whether the batch is well-formed up to there.
+func eachOp(record []byte, do func(kind pebble.InternalKeyKind, key, value []byte) bool) bool {
+	d := decoder{buf: record[min(batchHead, len(record)):]}
+	for len(d.buf) > 0 {
+		kind := pebble.InternalKeyKind(d.byte())
+		key, value := d.bytes(), []byte(nil)
+		switch kind {
+		case pebble.InternalKeyKindSet, pebble.InternalKeyKindRangeDelete, pebble.InternalKeyKindDeleteSized:
+			value = d.bytes()
+		case pebble.InternalKeyKindDelete, pebble.InternalKeyKindSingleDelete, pebble.InternalKeyKindLogData:
+		default:
+			return false // nothing of ours
+		}
+		if d.bad {
+			return false
 		}
 		if !do(kind, key, value) {
 			return true
 		}
 	}
+	return len(record) >= batchHead
 }
 
 // commitOf returns which commit a pebble batch is; a seal is none.
@@ -219,7 +235,7 @@ func (s *salvage) frame(log uint64, at int64, record []byte) error {
 		return nil
 	}
 	eachOp(record, func(kind pebble.InternalKeyKind, key, _ []byte) bool {
-		if kind == pebble.InternalKeyKindSet && key[0] == spaceRecords {
+		if kind == pebble.InternalKeyKindSet && len(key) > 0 && key[0] == spaceRecords {
 			if k, err := parseRecordKey(key); err == nil {
 				f.places = append(f.places, place{k.stream, k.shard})
 			}
@@ -255,10 +271,10 @@ func givenUp(lowest map[uint64]uint64, c commitID) bool {
 // copyFrame takes over the content of one commit in a log.
 func (s *salvage) copyFrame(log uint64, record []byte) error {
 	var failed error
-	seq, commit := uint64(batchrepr.ReadSeqNum(record)), commitOf(record)
+	seq, commit := binary.LittleEndian.Uint64(record), commitOf(record)
 	whole := eachOp(record, func(kind pebble.InternalKeyKind, key, value []byte) bool {
 		e := entry{key: key, value: value, seq: seq}
-		seq++
+		seq++ // a seal has no number, but is alone in its batch
 		switch kind {
 		case pebble.InternalKeyKindSet:
 		case pebble.InternalKeyKindDelete:
