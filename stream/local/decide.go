@@ -143,7 +143,7 @@ func (s *salvage) mend(d *decision, high *highWater) {
 			s.name(d, id, m)
 		}
 		names[m.meta.Name] = true
-		if m.mendRing(d.last.at) {
+		if m.mendRing(latest(s.now, d.last.at.Add(time.Second))) {
 			d.notes = append(d.notes, fmt.Sprintf("stream %s: some shards were lost; new ones take their place", m.meta.Name))
 		}
 		d.values[string(streamKey(id))] = encodeJSON(m.meta)

@@ -39,7 +39,7 @@ type ledger struct {
 
 var repairOptions = Options{MemTable: 64 << 10}
 
-// ledgerOf fills a directory: two streams with three shards, marks and state with every commit, some openings and crashes, a deleted
+// ledgerOf fills a directory: two streams, one of whose shards is split, marks and state with every commit, some openings and crashes, a deleted
 // stream, records that retention has removed. The last opening ends in a crash that keeps everything.
 func ledgerOf(t testing.TB, seed uint64, commits int) *ledger {
 	t.Helper()
@@ -59,6 +59,14 @@ func ledgerOf(t testing.TB, seed uint64, commits int) *ledger {
 	for i := range commits {
 		l.put(t, m.e, []string{"a", "b"}[m.rng.IntN(2)], m.rng)
 		switch {
+		case i == commits/4:
+			shards, err := m.e.Shards(t.Context(), "a")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := m.e.Split(t.Context(), "a", 1, shards[1].Range.Middle()); err != nil {
+				t.Fatal(err)
+			}
 		case i == commits/3:
 			m.Crash(t)
 		case i == commits/2:
@@ -347,10 +355,16 @@ func TestRepairAfterLostFiles(t *testing.T) {
 
 // A crash at any moment of a repair leaves a directory that Open refuses or opens rightly, and that repair can repair.
 func TestCrashDuringRepair(t *testing.T) {
-	l := ledgerOf(t, 3, 60)
+	for seed := range uint64(rounds(1)) {
+		crashDuringRepair(t, 3+seed)
+	}
+}
+
+func crashDuringRepair(t *testing.T, seed uint64) {
+	l := ledgerOf(t, seed, 60)
 	logs := files(t, l.fs, ".log")
 	edit(t, l.fs, logs[len(logs)-1], func(b []byte) []byte { b[len(b)/3] ^= 1; return b })
-	rng := rand.New(rand.NewPCG(4, 4))
+	rng := rand.New(rand.NewPCG(seed, 4))
 	fs := clone(l.fs)
 	var mu sync.Mutex
 	var states []*vfs.MemFS
@@ -407,6 +421,36 @@ func TestRepairAfterTwoFlips(t *testing.T) {
 		})
 		if t.Failed() {
 			t.Fatal(places)
+		}
+	}
+}
+
+// A directory may be damaged and repaired again and again: what was lost earlier stays a gap, once.
+func TestRepairOfARepairedDirectory(t *testing.T) {
+	for seed := range uint64(rounds(2)) {
+		l := ledgerOf(t, 20+seed, 100)
+		rng := rand.New(rand.NewPCG(seed, 6))
+		for turn := range 5 {
+			for _, like := range []string{".log", ".sst"} {
+				if names := files(t, l.fs, like); len(names) > 0 {
+					edit(t, l.fs, names[rng.IntN(len(names))], func(b []byte) []byte { b[rng.IntN(len(b))] ^= 4; return b })
+				}
+			}
+			report, err := Repair("data", RepairOptions{FS: l.fs})
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := &memory{fs: l.fs, opts: repairOptions}
+			m.open(t)
+			if _, _, err := l.audit(t, m.e); err != nil {
+				t.Fatalf("seed %d, turn %d: %v\n%s", seed, turn, err, reportText(report))
+			}
+			for range 30 {
+				l.put(t, m.e, "a", rng)
+				l.put(t, m.e, "b", rng)
+			}
+			l.fs = clone(m.fs)
+			_ = m.e.Close()
 		}
 	}
 }

@@ -13,8 +13,6 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
-
-	"github.com/leatstream/leat"
 )
 
 // salvage gathers what can be read of a damaged database, whatever its MANIFEST says. Stored batches go straight into the new
@@ -430,5 +428,5 @@ func shardOf(s span) (p place, index uint64, err error) {
 	if err == nil && k.first >= 1<<63 {
 		err = errNotOurs
 	}
-	return place{k.stream, leat.ShardID(k.shard)}, k.first, err
+	return place{k.stream, k.shard}, k.first, err
 }
