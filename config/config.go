@@ -35,11 +35,11 @@ type Adapters struct {
 // Config is what the files say, with the defaults filled in.
 type Config struct {
 	// The directory that holds the streams; relative to the working directory. It is created with mode 0700 if it does
-	// not exist. One process uses it at a time. docs/FORMAT.md describes what is in it.
+	// not exist. One process uses it at a time, and no destination may be in it. docs/FORMAT.md describes what is in it.
 	Data string `yaml:"data" default:"./leat-data"`
 
-	// The address to serve /metrics on for Prometheus, such as 127.0.0.1:8700. Whoever reaches the address may read it.
-	// Default: it is not served.
+	// The address to serve /metrics on for Prometheus: host:port, such as 127.0.0.1:8700. Whoever reaches the address may read it: there
+	// is no password. Default: it is not served.
 	Metrics string `yaml:"metrics"`
 
 	// How long a stop may take to finish the work in hand. What is not finished by then is done again after the next start.

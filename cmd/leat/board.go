@@ -28,7 +28,9 @@ type board struct {
 
 	last  pipeline.Status
 	at    time.Time
-	drawn int // lines on the screen
+	drawn int // rows on the screen
+
+	width, height int // of the terminal when it was drawn
 }
 
 const boardRows = 10
@@ -44,7 +46,7 @@ func (b *board) show(ctx context.Context) {
 	for n := 1; wait.For(ctx, time.Second) == nil; n++ {
 		now, s := time.Now(), b.p.Status()
 		if b.terminal {
-			b.draw(b.lines(ctx, &s, now.Sub(b.at), now))
+			b.draw(b.picture(ctx, &s, now.Sub(b.at), now))
 			b.last, b.at = s, now
 		} else if n%5 == 0 {
 			fmt.Fprintln(b.out, strings.Join(b.counts(&s, now.Sub(b.at)), "  "))
@@ -56,48 +58,48 @@ func (b *board) show(ctx context.Context) {
 	}
 }
 
-// draw replaces what is on the screen.
-func (b *board) draw(lines []string) {
+// draw replaces what is on the screen. After a change of its size nobody knows what is where on it, so it is cleared.
+func (b *board) draw(p picture) {
+	width, height := b.size()
+	lines := p.fit(width, height)
 	var out strings.Builder
-	if b.drawn > 0 {
-		fmt.Fprintf(&out, "\x1b[%dA", b.drawn)
+	switch {
+	case b.drawn > 0 && (width != b.width || height != b.height):
+		out.WriteString("\x1b[H\x1b[J")
+	case b.drawn > 0:
+		fmt.Fprintf(&out, "\x1b[%dA\r\x1b[J", b.drawn)
 	}
+	b.drawn, b.width, b.height = 0, width, height
 	for _, line := range lines {
-		if b.width > 0 {
-			line = cut(line, b.width-1)
-		}
-		out.WriteString("\r\x1b[K" + line + "\n")
+		out.WriteString(line + "\n")
+		b.drawn += rows(line, width)
 	}
-	for range max(0, b.drawn-len(lines)) {
-		out.WriteString("\r\x1b[K\n")
-	}
-	b.drawn = max(b.drawn, len(lines))
 	fmt.Fprint(b.out, out.String())
 }
 
-func (b *board) lines(ctx context.Context, s *pipeline.Status, d time.Duration, now time.Time) []string {
-	lines := []string{"Leat: the real-time bike race, live from a WebSocket that hangs up at random", ""}
-	races := b.race.RaceNames(now.Unix())
-	if len(races) > 0 {
-		name := races[int(now.Sub(b.began)/(10*time.Second))%len(races)]
-		lines = append(lines, b.standings(ctx, name)...)
+func (b *board) picture(ctx context.Context, s *pipeline.Status, d time.Duration, now time.Time) picture {
+	p := picture{title: "Leat: the real-time bike race, live from a WebSocket that hangs up at random", counts: b.counts(s, d)}
+	if races := b.race.RaceNames(now.Unix()); len(races) > 0 {
+		p.heads, p.riders = b.standings(ctx, races[int(now.Sub(b.began)/(10*time.Second))%len(races)])
 	}
-	lines = append(lines, "")
-	lines = append(lines, b.counts(s, d)...)
-	return append(lines, "", strings.TrimSuffix(b.where(), "\n"), "Ctrl-C stops it; start it again and it goes on where it was.")
+	p.commands = strings.Split(strings.TrimSuffix(b.where(), "\n"), "\n")
+	p.end = "Ctrl-C stops it; start it again and it goes on where it was."
+	return p
 }
 
 // standings reads the leaderboard of one race from the table that the pipeline keeps.
-func (b *board) standings(ctx context.Context, race string) []string {
-	rows, second, err := b.query(ctx, race)
+func (b *board) standings(ctx context.Context, race string) (heads, riders []string) {
+	riders, second, err := b.query(ctx, race)
 	if err != nil {
-		rows = []string{"  " + err.Error()}
+		riders = []string{"  " + err.Error()}
 	}
-	lines := []string{fmt.Sprintf("  %-28s second %3d of 300", race, second), fmt.Sprintf("  %2s  %-24s %6s %8s %10s", "#", "rider", "power", "cadence", "output")}
-	for len(rows) < boardRows {
-		rows = append(rows, "")
+	for len(riders) < boardRows {
+		riders = append(riders, "")
 	}
-	return append(lines, rows...)
+	return []string{
+		fmt.Sprintf("  %-28s second %3d of 300", race, second),
+		fmt.Sprintf("  %2s  %-24s %6s %8s %10s", "#", "rider", "power", "cadence", "output"),
+	}, riders
 }
 
 func (b *board) query(ctx context.Context, race string) (lines []string, second int, err error) {
@@ -175,8 +177,9 @@ func orDash(s string) string {
 	return strings.TrimPrefix(s, "connection ended: ")
 }
 
+// where says how to look inside, a command a line, so that each can be copied.
 func (b *board) where() string {
-	return fmt.Sprintf("look inside: %s tap telemetry --data %s   tables: sqlite3 %s\n", self(), shellQuote(b.stream), shellQuote(b.table()))
+	return fmt.Sprintf("look inside: %s tap telemetry --data %s\ntables:      sqlite3 %s\n", self(), shellQuote(b.stream), shellQuote(b.table()))
 }
 
 func (b *board) farewell() {

@@ -31,31 +31,39 @@ configuration. "-" is standard input. It exits with 2 if there is an error, with
 }
 
 func (a *app) check(files []string, format string, strict bool) error {
-	_, d, err := a.load(files)
-	if err != nil {
-		return err
-	}
-	ok := d.Errors() == 0 && (!strict || d.Warnings() == 0)
-	switch format {
-	case "text":
-		if len(d) > 0 {
-			err = d.Print(a.out, config.PrintOptions{Color: a.colored(a.terminal)})
-		} else {
-			_, err = fmt.Fprintf(a.out, "%s\n", d.Summary())
-		}
-	case "github":
-		err = d.PrintGitHub(a.out)
-	case "json":
-		e := envelope{Command: "check", OK: ok, Summary: d.Summary(), Result: map[string]any{"diagnostics": d}}
-		if !ok {
-			e.Error = &envelopeError{Code: "config.invalid", Message: d.Summary()}
-		}
-		err = a.print(e)
-	default:
+	if format != "text" && format != "json" && format != "github" {
 		return usage(fmt.Errorf("--format %q: expected text, json or github", format))
 	}
-	if err == nil && !ok {
-		err = &exitError{code: exitUsage, err: errors.New("")} // the mistakes have been printed
+	_, d, missing := a.load(files)
+	ok := missing == nil && d.Errors() == 0 && (!strict || d.Warnings() == 0)
+	if err := a.report(d, format, ok, missing); err != nil {
+		return err
 	}
-	return err
+	if missing == nil && !ok {
+		return usage(errors.New("")) // the mistakes have been printed
+	}
+	return missing
+}
+
+// report prints what check has found.
+func (a *app) report(d config.Diagnostics, format string, ok bool, missing error) error {
+	switch {
+	case format == "github":
+		return d.PrintGitHub(a.out)
+	case format == "json":
+		e := envelope{Command: "check", OK: ok, Summary: d.Summary(), Result: map[string]any{"diagnostics": d}}
+		switch {
+		case missing != nil:
+			e.Error = &envelopeError{Code: "config.unreadable", Message: missing.Error()}
+		case !ok:
+			e.Error = &envelopeError{Code: "config.invalid", Message: d.Summary()}
+		}
+		return a.print(e)
+	case len(d) > 0:
+		return d.Print(a.out, config.PrintOptions{Color: a.colored(a.terminal)})
+	case missing == nil:
+		_, err := fmt.Fprintf(a.out, "%s\n", d.Summary())
+		return err
+	}
+	return nil
 }

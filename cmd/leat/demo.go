@@ -26,7 +26,12 @@ func (a *app) demoCommand() *cobra.Command {
 random. Leat holds two connections to it, stores every message once in a stream of four shards, and keeps a table of the standings, which you see.
 Stop it and start it again: it goes on where it was.`,
 		Example: "  leat demo\n  leat demo --riders 100 --data /tmp/race",
-		RunE:    func(cmd *cobra.Command, _ []string) error { return d.run(cmd.Context()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := within(between("riders", d.race.Riders, 1, maxRiders), atLeast("hang-up", d.race.HangUp, 0), atLeast("for", d.length, 0)); err != nil {
+				return err
+			}
+			return d.run(cmd.Context())
+		},
 	}
 	f := cmd.Flags()
 	f.StringVarP(&d.data, "data", "d", "./leat-demo", "where the data and the table are kept")
@@ -67,9 +72,6 @@ func (d *demo) run(ctx context.Context) error {
 }
 
 func (d *demo) prepare() error {
-	if d.race.Riders < 1 || d.race.Riders > 1000 {
-		return usage(fmt.Errorf("--riders %d: expected 1 to 1000", d.race.Riders))
-	}
 	if d.rides != "" {
 		windows, err := readRides(d.rides)
 		if err != nil {
@@ -102,7 +104,7 @@ func (d *demo) pipeline(ctx context.Context, url string) error {
 		return environment(err, "")
 	}
 	defer logFile.Close()
-	p, err := pipeline.Open(ctx, c, slog.New(slog.NewTextHandler(logFile, nil)))
+	p, err := pipeline.Open(ctx, c, slog.New(slog.NewTextHandler(logFile, &slog.HandlerOptions{ReplaceAttr: plainErrors})))
 	if err != nil {
 		return openError(err, c.Data)
 	}

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
+	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -20,6 +23,28 @@ type envelopeError struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`
 	Hint    string `json:"hint,omitempty"`
+}
+
+// failure is the envelope of a verb that did not come to its answer.
+func failure(cmd *cobra.Command, err error) envelope {
+	code, hint := exitCode(err)
+	name := map[int]string{exitUsage: "usage", exitEnvironment: "environment"}[code]
+	return envelope{
+		Command: strings.TrimPrefix(cmd.CommandPath(), "leat "), Summary: err.Error(),
+		Error: &envelopeError{Code: cmp.Or(name, "failed"), Message: err.Error(), Hint: hint},
+	}
+}
+
+// counted is a writer that knows whether it has been used.
+type counted struct {
+	io.Writer
+	used bool
+}
+
+// Write implements io.Writer.
+func (c *counted) Write(p []byte) (int, error) {
+	c.used = c.used || len(p) > 0
+	return c.Writer.Write(p)
 }
 
 func (a *app) print(e envelope) error {

@@ -15,7 +15,7 @@ import (
 
 func (a *app) providerCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "provider", Short: "Serve a WebSocket provider to try things with", Args: cobra.NoArgs,
+		Use: "provider", Short: "Serve a WebSocket provider to try things with", Args: verbs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(a.replayCommand(), a.raceCommand())
@@ -32,6 +32,9 @@ or again, misses what has passed meanwhile, unless --hold is given. Of several f
 the path that was recorded; connections to a path that several share are spread over them.`,
 		Example: "  leat provider replay session.ws.zst\n  leat provider replay a.ws.zst b.ws.zst --speed 10 --cut-every 100",
 		RunE: func(cmd *cobra.Command, files []string) error {
+			if err := replayable(&r); err != nil {
+				return err
+			}
 			replays := make([]*provider.Replay, len(files))
 			for i, name := range files {
 				session, err := provider.ReadSessionFile(name)
@@ -62,6 +65,30 @@ the path that was recorded; connections to a path that several share are spread 
 	return cmd
 }
 
+// maxRiders is how many riders a race has at most.
+const maxRiders = 1000
+
+// replayable judges the flags of leat provider replay.
+func replayable(r *provider.Replay) error {
+	err := within(
+		atLeast("speed", r.Speed, 0), atLeast("drop-every", r.DropEvery, 0), atLeast("cut-every", r.CutEvery, 0),
+		atLeast("stall-after", r.StallAfter, 0), atLeast("stall-after-time", r.StallAfterTime, 0), atLeast("close-after", r.CloseAfter, 0),
+	)
+	code := r.CloseCode
+	switch {
+	case err != nil:
+		return err
+	case (code < 1000 || code > 1003) && (code < 1007 || code > 1014) && (code < 3000 || code > 4999):
+		return usage(fmt.Errorf("--close-code %d: expected 1000 to 1003, 1007 to 1014, or 3000 to 4999", code))
+	case len(r.CloseReason) > maxReason:
+		return usage(fmt.Errorf("--close-reason: expected at most %d bytes, got %d", maxReason, len(r.CloseReason)))
+	}
+	return nil
+}
+
+// maxReason is what a close frame has room for.
+const maxReason = 123
+
 func (a *app) raceCommand() *cobra.Command {
 	var listen, rides string
 	race := provider.Race{}
@@ -71,6 +98,12 @@ func (a *app) raceCommand() *cobra.Command {
 the unix second S, up to --history back. The same seed gives the same race at the same time of day.`,
 		Example: "  leat provider race\n  leat provider race --riders 100 --hang-up 0 --no-replay",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := within(
+				between("riders", race.Riders, 1, maxRiders), atLeast("races", race.Races, 1),
+				atLeast("hang-up", race.HangUp, 0), atLeast("history", race.History, time.Second),
+			); err != nil {
+				return err
+			}
 			if rides != "" {
 				windows, err := readRides(rides)
 				if err != nil {
@@ -83,7 +116,7 @@ the unix second S, up to --history back. The same seed gives the same race at th
 	}
 	f := cmd.Flags()
 	f.StringVar(&listen, "listen", "127.0.0.1:9110", "address to listen on")
-	f.IntVar(&race.Riders, "riders", 1000, "number of riders")
+	f.IntVar(&race.Riders, "riders", 1000, "number of riders, at most 1000")
 	f.IntVar(&race.Races, "races", 8, "number of races at the same time")
 	f.Uint64Var(&race.Seed, "seed", 1, "what the race is computed from")
 	f.DurationVar(&race.HangUp, "hang-up", provider.DefaultHangUp, "mean time until a connection is cut; 0: never")

@@ -4,12 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
+	"slices"
 	"strings"
-	"time"
 
-	"github.com/lmittmann/tint"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
@@ -22,6 +20,18 @@ type streams struct {
 	out, err io.Writer
 	terminal bool // out is one
 	width    int  // of the terminal; 0: unknown
+}
+
+// size returns the present width and height of the terminal; 0: unknown.
+func (s *streams) size() (width, height int) {
+	if !s.terminal {
+		return 0, 0
+	}
+	width, height, err := term.GetSize(int(os.Stdout.Fd()))
+	if err != nil {
+		return 0, 0
+	}
+	return width, height
 }
 
 func standardStreams() *streams {
@@ -40,17 +50,27 @@ type app struct {
 	color    string
 }
 
-// execute runs one command line and returns its exit code.
+// execute runs one command line and returns its exit code. What went wrong is told on standard error, and with --json on standard
+// output, too, if nothing has been printed there.
 func execute(ctx context.Context, args []string, s *streams) int {
-	a := &app{streams: s}
+	out := &counted{Writer: s.out}
+	own := *s
+	own.out = out
+	a := &app{streams: &own}
 	root := a.root()
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	code, hint := exitCode(err)
-	if err != nil && err.Error() != "" {
-		fmt.Fprintf(s.err, "leat: %v\n", err)
-		if hint != "" {
-			fmt.Fprintf(s.err, "hint: %s\n", hint)
+	if err == nil || err.Error() == "" {
+		return code
+	}
+	fmt.Fprintf(s.err, "leat: %s\n", strings.ReplaceAll(err.Error(), "\n", "\nleat: "))
+	if hint != "" {
+		fmt.Fprintf(s.err, "hint: %s\n", hint)
+	}
+	if (a.json || slices.Contains(args, "--json")) && !out.used {
+		if err := a.print(failure(cmd, err)); err != nil {
+			return exitFailed
 		}
 	}
 	return code
@@ -63,19 +83,16 @@ func (a *app) root() *cobra.Command {
 		Long: `Leat keeps connections to event providers open, writes every event once into a durable sharded stream,
 and delivers it to tables and files. Start with: leat demo`,
 		SilenceErrors: true, SilenceUsage: true,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return unknownVerb(cmd, args[0])
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args:              verbs,
+		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		PersistentPreRunE: func(*cobra.Command, []string) error { return a.globals() },
 	}
 	root.SetIn(a.in)
 	root.SetOut(a.out)
 	root.SetErr(a.err)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(flagError)
+	root.SetHelpCommand(a.helpCommand())
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.logLevel, "log-level", "info", "what is logged: debug, info, warn or error")
 	flags.StringVar(&a.color, "color", "auto", "colours: auto, always or never")
@@ -86,35 +103,19 @@ and delivers it to tables and files. Start with: leat demo`,
 	return root
 }
 
-// wrapArgs makes wrong arguments a usage error that shows how it is used.
-func wrapArgs(cmd *cobra.Command) {
-	if check := cmd.Args; check != nil {
-		cmd.Args = func(cmd *cobra.Command, args []string) error {
-			if err := check(cmd, args); err != nil {
-				return &exitError{code: exitUsage, err: err, hint: "usage: " + cmd.UseLine()}
-			}
-			return nil
-		}
+// globals judges the flags that every verb has.
+func (a *app) globals() error {
+	if _, err := a.level(); err != nil {
+		return err
 	}
-	for _, sub := range cmd.Commands() {
-		wrapArgs(sub)
+	if a.color != "auto" && a.color != "always" && a.color != "never" {
+		return usage(fmt.Errorf("--color %q: expected auto, always or never", a.color))
 	}
-}
-
-func unknownVerb(cmd *cobra.Command, word string) error {
-	var names []string
-	for _, sub := range cmd.Commands() {
-		names = append(names, sub.Name())
-	}
-	hint := "leat help lists what there is"
-	if near, ok := config.Nearest(word, names); ok {
-		hint = fmt.Sprintf("did you mean %q?", near)
-	}
-	return &exitError{code: exitUsage, hint: hint, err: fmt.Errorf("unknown command %q for %q", word, cmd.CommandPath())}
+	return nil
 }
 
 func flagError(cmd *cobra.Command, err error) error {
-	hint := "usage: " + cmd.UseLine()
+	hint := "it is used like this: " + cmd.UseLine()
 	if _, word, ok := strings.Cut(err.Error(), "unknown flag: --"); ok {
 		var names []string
 		cmd.Flags().VisitAll(func(f *flag) { names = append(names, f.Name) })
@@ -124,19 +125,6 @@ func flagError(cmd *cobra.Command, err error) error {
 		}
 	}
 	return &exitError{code: exitUsage, err: err, hint: hint}
-}
-
-// logger returns the logger of a verb that runs for long. Logs go to standard error, always.
-func (a *app) logger() (*slog.Logger, error) {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(a.logLevel)); err != nil {
-		return nil, usage(fmt.Errorf("--log-level %q: expected debug, info, warn or error", a.logLevel))
-	}
-	f, ok := a.err.(*os.File)
-	if ok && term.IsTerminal(int(f.Fd())) {
-		return slog.New(tint.NewTextHandler(a.err, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !a.colored(true)})), nil
-	}
-	return slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level})), nil
 }
 
 // colored reports whether to use colours on something that is a terminal or not.

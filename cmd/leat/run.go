@@ -97,7 +97,7 @@ func serveFaces(p *pipeline.Pipeline, c *config.Config) (*faces, error) {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Metrics)
 	if err != nil {
 		f.close()
-		return nil, environment(fmt.Errorf("serve metrics: %w", err), "choose another address for metrics:")
+		return nil, environment(fmt.Errorf("serve metrics: %w", err), "choose another address for metrics")
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(p.Metrics(), promhttp.HandlerOpts{MaxRequestsInFlight: 4}))

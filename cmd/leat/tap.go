@@ -29,6 +29,12 @@ do is changed by it. Splits and merges are followed.`,
   leat tap clicks -n 2000 --end --json   the last 2000 as lines of JSON
   leat tap clicks -k user-42             one partition key`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := within(atLeast("limit", t.limit, 0), atLeast("last", t.last, 0)); err != nil {
+				return err
+			}
+			if a.json && t.raw {
+				return usage(errors.New("--json and --raw: expected one of them, not both"))
+			}
 			e, err := openData(cmd.Context(), dir)
 			if err != nil {
 				return err
