@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"github.com/coder/websocket"
 
@@ -18,9 +19,13 @@ import (
 )
 
 const (
-	// maxBuffered is how many bytes of messages are held for the caller of Next. Behind that the
-	// provider has to wait.
-	maxBuffered = 1 << 20
+	// maxBuffered is how many bytes of messages are held for the caller of Next, each with eventSize beside its own. Behind that the
+	// provider has to wait. It is as much as one commit of the default size takes: with less, reading would
+	// stand still in each.
+	maxBuffered = 2 << 20
+
+	// eventSize is what a message takes beside its bytes, so that empty ones are bounded too.
+	eventSize = int(unsafe.Sizeof(leat.Event{}))
 
 	// chunkSize is the size of the buffers that messages are read into.
 	chunkSize = 256 << 10
@@ -172,7 +177,7 @@ func (c *conn) offer(ctx context.Context, data []byte) error {
 		}
 	}
 	c.ready = append(c.ready, leat.Event{Data: data})
-	c.bytes += len(data)
+	c.bytes += len(data) + eventSize
 	if len(c.ready) == 1 {
 		signal(c.changed)
 	}

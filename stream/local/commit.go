@@ -131,18 +131,22 @@ type run struct {
 
 func newRequest() any { return &request{done: make(chan error, 1)} }
 
+// keepBuffers is how many bytes of buffers a request keeps for the next one: what a commit of a producer needs with its default
+// settings. Making them anew costs more than filling them.
+const keepBuffers = 8 << 20
+
 // recycle gives r back unless somebody may still use it. Buffers beyond the usual size are left to the collector.
 func (e *Engine) recycle(r *request) {
 	if r.lost {
 		return
 	}
-	const keep = 1 << 20
+	kept := 0
 	for i := range r.puts {
 		p := &r.puts[i]
 		for j := range p.runs {
-			p.runs[j].shard = nil
 			run := &p.runs[j]
-			if run.value = nil; cap(run.plain)+cap(run.small) > keep {
+			run.shard, run.value = nil, nil
+			if kept += cap(run.plain) + cap(run.small); kept > keepBuffers {
 				run.plain, run.small = nil, nil
 			}
 		}
