@@ -30,6 +30,7 @@ func newRebuilt(e *Engine, dir string, dry bool, failed chan<- error) (*rebuilt,
 	if dry {
 		o.FS = vfs.NewMem()
 	}
+	o.Experimental.SpanPolicyFunc = spanOfAny
 	fail := func(err error) {
 		select {
 		case failed <- err:
@@ -49,6 +50,15 @@ func newRebuilt(e *Engine, dir string, dry bool, failed chan<- error) (*rebuilt,
 		return nil, err
 	}
 	return &rebuilt{db: db, dry: dry, batch: db.NewBatch()}, nil
+}
+
+// spanOfAny is spanOf for keys of batches and bounds alike: a table never holds batches of two shards, so that the MANIFEST names the end of
+// each shard in a table.
+func spanOfAny(start []byte) (policy pebble.SpanPolicy, end []byte, err error) {
+	if len(start) >= 9 && start[0] == spaceRecords {
+		return policy, shardEnd(binary.BigEndian.Uint32(start[1:]), leat.ShardID(binary.BigEndian.Uint32(start[5:]))), nil
+	}
+	return spanOf(start)
 }
 
 // rebuildLogger implements pebble.Logger for the database being made.
@@ -178,6 +188,16 @@ func (s *salvage) writeValues(d *decision, high *highWater) error {
 			return err
 		}
 	}
+	if err := s.into.apply(); err != nil {
+		return err
+	}
+	if !s.into.dry { // a dry run has no whole batches
+		made := &Engine{db: s.into.db}
+		if err := made.loadCatalog(); err != nil {
+			return err
+		}
+		d.last.ends = made.catalog.ends()
+	}
 	if err := s.into.set(keyCommit, sealValue(keyCommit, d.last.encode())); err != nil {
 		return err
 	}
@@ -227,8 +247,10 @@ func (b *shardBuild) run(high *highWater) error {
 		b.meta.Floor = max(b.meta.Floor, b.s.removedBefore(b.p))
 	}
 	b.want = b.meta.Floor
-	if err := b.s.into.removeRange(recordBound(b.p.stream, b.p.shard, 0), recordBound(b.p.stream, b.p.shard, b.meta.Floor)); err != nil {
-		return err
+	if seen := b.s.places[b.p]; seen != nil && seen.lowest < b.meta.Floor {
+		if err := b.s.into.removeRange(recordBound(b.p.stream, b.p.shard, 0), recordBound(b.p.stream, b.p.shard, b.meta.Floor)); err != nil {
+			return err
+		}
 	}
 	if err := b.s.into.batches(b.p, b.add); err != nil {
 		return err
@@ -237,9 +259,8 @@ func (b *shardBuild) run(high *highWater) error {
 		b.lose(b.want, end, holeReason)
 		b.want = end
 	}
-	if b.d.missing > 0 && !b.ends(high) {
-		b.lose(b.want, b.want+b.d.missing*mostRecords, fmt.Sprintf(
-			"%d lost commits may have put records here; their number is not known, the range is the most they can have had", b.d.missing))
+	if most := b.mayLack(high); most > 0 {
+		b.lose(b.want, b.want+most, "what is lost may have held records here; their number is not known, and the range is the most there can have been")
 	}
 	for _, h := range b.holes {
 		value := append(binary.BigEndian.AppendUint64(nil, h.to), h.reason...)
@@ -317,18 +338,24 @@ func (b *shardBuild) end(high *highWater) (end uint64) {
 	return end
 }
 
-// ends reports whether the end of the shard is certain although commits are missing.
-func (b *shardBuild) ends(high *highWater) bool {
-	if b.meta.Closed != 0 || b.d.streams[b.p.stream].fresh[b.p.shard] {
-		return true
+// mayLack returns how many records, at most, may be lost behind the end of the shard; 0 where its end is certain.
+func (b *shardBuild) mayLack(high *highWater) (records uint64) {
+	if b.d.streams[b.p.stream].fresh[b.p.shard] {
+		return 0
 	}
 	if high != nil {
-		if _, named := high.next[b.p]; named {
-			return true
+		if next, named := high.next[b.p]; named && next >= b.want {
+			return 0
 		}
 	}
 	seen := b.s.places[b.p]
-	return seen != nil && seen.put > b.d.lastGap
+	if b.d.missing > 0 && !b.s.closedInTable(b.p) && (seen == nil || seen.put <= b.d.lastGap) {
+		records = b.d.missing * mostRecords
+	}
+	if _, log := b.s.fromLog[b.last]; !log || b.records == 0 { // what is in a log only is younger than all tables
+		records += b.s.mayLack(b.p)
+	}
+	return records
 }
 
 func (b *shardBuild) report(name string) (RepairedShard, []Finding) {

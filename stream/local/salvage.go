@@ -3,6 +3,7 @@ package local
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -34,6 +35,7 @@ type salvage struct {
 	frames   []logFrame
 	versions map[string][]version
 	removed  []span
+	unread   []unread // parts of live tables
 	places   map[place]*placeSeen
 	fromLog  map[batchKey]uint64 // batches that only a log has: its number
 	order    int
@@ -68,9 +70,10 @@ type version struct {
 
 // placeSeen is what the records themselves tell of a shard.
 type placeSeen struct {
-	first uint64 // lowest index
-	live  bool   // in a file that is not known to be a leftover
-	put   uint64 // number of the last commit in a log that put to it
+	lowest uint64 // index
+	first  uint64 // the same, of those in files that are not known to be leftovers
+	live   bool   // there is such a file
+	put    uint64 // number of the last commit in a log that put to it
 }
 
 func (s *salvage) report(file, format string, args ...any) {
@@ -111,6 +114,7 @@ func (s *salvage) list() error {
 	for number := range s.manifest.tables {
 		if !slices.Contains(s.tables, number) && s.manifest.whole {
 			s.report(tableName(number), "it is missing")
+			s.addUnread(number, unread{bytes: maxTable})
 		}
 	}
 	return nil
@@ -308,9 +312,48 @@ func (s *salvage) copyTable(number uint64) error {
 	for _, text := range scan.damage {
 		s.report(tableName(number), "%s", text)
 	}
+	if err != nil && scan.size == 0 {
+		scan.unread = append(scan.unread, unread{bytes: maxTable})
+	}
+	for _, u := range scan.unread {
+		s.addUnread(number, u)
+	}
 	s.removed = append(s.removed, scan.removed...)
 	return nil
 }
+
+// addUnread keeps a part of a table that cannot be read, within the bounds that the MANIFEST gives the table.
+func (s *salvage) addUnread(table uint64, u unread) {
+	bounds, known := s.manifest.tables[table]
+	if !s.liveTable(table) {
+		return
+	}
+	if u.start == nil && known {
+		u.start = bounds.first
+	}
+	if u.end == nil && known {
+		u.end = bounds.last
+	}
+	s.unread = append(s.unread, u)
+}
+
+// mayLack returns how many records of the shard, at most, a part of a table holds that cannot be read and that may have been the end
+// of the shard. Where the part ends inside the shard, the record behind it tells the rest.
+func (s *salvage) mayLack(p place) (records uint64) {
+	end := shardEnd(p.stream, p.shard)
+	for _, u := range s.unread {
+		if bytes.Compare(u.start, end) < 0 && (u.end == nil || bytes.Compare(u.end, end) >= 0) {
+			records += (u.bytes/leastBatch + 1) * maxRecords
+		}
+	}
+	return records
+}
+
+// maxTable is a bound for the size of a table of which nothing can be read.
+const maxTable = 1 << 30
+
+// leastBatch is the smallest size of a batch with its key.
+const leastBatch = recordKeySize + headSize + trailerSize
 
 // take takes over one version of a key if it is whole.
 func (s *salvage) take(e *entry, v version) error {
@@ -355,9 +398,10 @@ func (s *salvage) takeBatch(e *entry, v *version) error {
 	p := place{k.stream, k.shard}
 	seen := s.places[p]
 	if seen == nil {
-		seen = &placeSeen{first: k.first}
+		seen = &placeSeen{first: k.first, lowest: k.first}
 		s.places[p] = seen
 	}
+	seen.lowest = min(seen.lowest, k.first)
 	if live := v.log && s.liveLog(v.file) || !v.log && s.liveTable(v.file); live {
 		if !seen.live || k.first < seen.first {
 			seen.first = k.first
@@ -414,6 +458,14 @@ func (s *salvage) missing(top uint64) (count, last uint64) {
 	for last = top; seen[last]; last-- {
 	}
 	return top - from - uint64(len(seen)), last
+}
+
+// closedInTable reports whether the commit that closed the shard is in a table: none that is missing is older.
+func (s *salvage) closedInTable(p place) bool {
+	return slices.ContainsFunc(s.versions[string(shardKey(p.stream, p.shard))], func(v version) bool {
+		var meta shardMeta
+		return !v.log && json.Unmarshal(v.value, &meta) == nil && meta.Closed != 0
+	})
 }
 
 var errNotOurs = errors.New("not the number of a shard")

@@ -34,6 +34,15 @@ type tableScan struct {
 	do      func(*entry) error
 	removed []span   // ranges that the table removes
 	damage  []string // what could not be read
+	unread  []unread // the same, as places between keys
+
+	last []byte // the key read last
+}
+
+// unread is a part of a table that cannot be read: what lay behind the key start and before the key end, nil where there is none.
+type unread struct {
+	span
+	bytes uint64
 }
 
 // readTable calls do for every version in the table that can be read.
@@ -56,6 +65,7 @@ func readTable(fs vfs.FS, path string, do func(*entry) error) (s *tableScan, err
 		}
 	}
 	for _, h := range handles {
+		before := s.last
 		err := s.readBlock(h)
 		var stop *stopError
 		if errors.As(err, &stop) {
@@ -63,7 +73,11 @@ func readTable(fs vfs.FS, path string, do func(*entry) error) (s *tableScan, err
 		}
 		if err != nil && indexErr == nil {
 			s.damage = append(s.damage, fmt.Sprintf("block at byte %d: %v", h.Offset, err))
+			s.unread = append(s.unread, unread{span{before, nil}, h.Length})
 		}
+	}
+	if indexErr != nil {
+		s.unread = append(s.unread, unread{span{s.last, nil}, uint64(s.size)})
 	}
 	return s, nil
 }
@@ -173,11 +187,20 @@ func (s *tableScan) readBlock(h block.Handle) (err error) {
 		default:
 			continue
 		}
+		s.read(e.key)
 		if err := s.do(&e); err != nil {
 			return &stopError{err}
 		}
 	}
 	return it.Error()
+}
+
+// read notes a key that was read: the parts before it that could not be read end there.
+func (s *tableScan) read(key []byte) {
+	s.last = append([]byte(nil), key...)
+	for i := len(s.unread) - 1; i >= 0 && s.unread[i].end == nil; i-- {
+		s.unread[i].end = s.last
+	}
 }
 
 // load reads a block, checks its checksum and returns it uncompressed.
