@@ -160,7 +160,7 @@ var codes = []Code{
 		Right: "streams:\n  clicks:\nsources:\n  - name: web\n    type: websocket\n    url: wss://feed.example\n    stream: clicks\n",
 	}, {
 		Code: codeSecondDocument, Severity: Error, Title: "the file holds a second YAML document",
-		Text:  "A line --- begins another document. Only the first would count, so it is an error. Several files are given with several -c.",
+		Text:  "A line --- begins another document. Only the first would count, so it is an error. Several files are named one after the other: leat run one.yaml two.yaml.",
 		Wrong: "data: one\n---\ndata: two\n",
 		Right: "data: one\n",
 	}, {

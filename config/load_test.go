@@ -164,3 +164,22 @@ func TestManyNodesWithoutAliasesAreNoExpansion(t *testing.T) {
 		t.Errorf("got %d streams, %s", len(cfg.Streams), diagnostics.Summary())
 	}
 }
+
+func TestMetricsAreHostAndPort(t *testing.T) {
+	const rest = "\nstreams: {a: }\nsources: [{name: s, type: websocket, url: wss://x, stream: a}]\n"
+	for address, code := range map[string]string{
+		"127.0.0.1:8700": "", "localhost:8700": "", "'[::1]:8700'": "", "127.9.9.9:0": "",
+		"0.0.0.0:8700": "config.open_metrics", "':8700'": "config.open_metrics", "'[::]:8700'": "config.open_metrics", "box.example:8700": "config.open_metrics",
+		"127.0.0.1": "config.value", "8700": "config.value", "http://127.0.0.1:8700": "config.value", "127.0.0.1:http": "config.value",
+		"127.0.0.1:65536": "config.value", "127.0.0.1:-1": "config.value", "::1:8700": "config.value", "me@127.0.0.1:8700": "config.value",
+	} {
+		_, diagnostics := load("metrics: " + address + rest)
+		got := ""
+		if len(diagnostics) > 0 {
+			got = diagnostics[0].Code
+		}
+		if got != code || len(diagnostics) > 1 {
+			t.Errorf("%s: want %q, got\n%s", address, code, printed(t, diagnostics))
+		}
+	}
+}

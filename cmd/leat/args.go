@@ -10,10 +10,13 @@ import (
 	"github.com/leatstream/leat/config"
 )
 
-// wrapArgs makes wrong arguments a usage error in our own words that shows how it is used.
-func wrapArgs(cmd *cobra.Command) {
+// wrapArgs makes wrong arguments a usage error in our own words that shows how it is used. What every verb has is judged before.
+func (a *app) wrapArgs(cmd *cobra.Command) {
 	if check := cmd.Args; check != nil {
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if err := a.globals(); err != nil {
+				return err
+			}
 			err := check(cmd, args)
 			var told *exitError
 			if err == nil || errors.As(err, &told) {
@@ -23,7 +26,7 @@ func wrapArgs(cmd *cobra.Command) {
 		}
 	}
 	for _, sub := range cmd.Commands() {
-		wrapArgs(sub)
+		a.wrapArgs(sub)
 	}
 }
 

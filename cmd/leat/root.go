@@ -98,7 +98,7 @@ and delivers it to tables and files. Start with: leat demo`,
 	flags.StringVar(&a.color, "color", "auto", "colours: auto, always or never")
 	root.AddCommand(a.runCommand(), a.checkCommand(), a.explainCommand(), a.tapCommand(), a.streamsCommand(), a.demoCommand(), a.providerCommand(), a.repairCommand(), a.versionCommand())
 	for _, verb := range root.Commands() {
-		wrapArgs(verb)
+		a.wrapArgs(verb)
 	}
 	return root
 }
