@@ -125,7 +125,9 @@ func (f *frame) birth(name string) (time.Time, error) {
 func spaceKey2(space, key string) []byte { return append([]byte(space), key...) }
 
 func newShard(s *streamState, id leat.ShardID, hashes stream.HashRange, created time.Time) *shardState {
-	return &shardState{stream: s, id: id, hashes: hashes, created: created, arrived: created, tip: created, next: 1, durable: 1, floor: 1}
+	shard := &shardState{stream: s, id: id, hashes: hashes, created: created, arrived: created, tip: created, next: 1, durable: 1, floor: 1}
+	shard.setEnd()
+	return shard
 }
 
 // Delete implements stream.Admin.
@@ -287,7 +289,11 @@ func (s *streamState) setNextShard(next leat.ShardID) {
 	s.nextShard = next
 }
 
-func (f *frame) putShard(s *shardState) { f.putShardMeta(s, s.meta()) }
+// putShard stores a new shard.
+func (f *frame) putShard(s *shardState) {
+	f.born += s.end
+	f.putShardMeta(s, s.meta())
+}
 
 func (f *frame) putShardMeta(s *shardState, meta shardMeta) {
 	f.putJSON(shardKey(s.stream.id, s.id), meta)
@@ -295,6 +301,7 @@ func (f *frame) putShardMeta(s *shardState, meta shardMeta) {
 
 // removeShard removes what is stored of a shard beside its batches.
 func (f *frame) removeShard(s *shardState) {
+	f.born -= s.end
 	f.remove(shardKey(s.stream.id, s.id))
 	for _, h := range s.holes {
 		f.remove(holeKey(s.stream.id, s.id, h.from))

@@ -45,6 +45,7 @@ type shardState struct {
 	next    uint64
 	arrived time.Time
 	total   uint64
+	end     uint64 // the hash of next and total in the sum of ends
 
 	mu      sync.Mutex
 	durable uint64 // records below this index are durable: no reader goes further

@@ -118,9 +118,11 @@ type frame struct {
 	epoch  uint64 // of this opening
 	sealed bool
 	digest *digest
+	ends   uint64 // sum over all shards of where they end
 
 	marks   map[string]stream.Mark // changed in this frame
 	touched map[*shardState]bool   // put to in this frame
+	born    uint64                 // ends of the shards that the frame makes, less those it removes
 	changes []change               // keys that are set or removed in this frame
 	then    []func()               // what becomes visible once the frame is durable
 	settled []*request             // accepted into this frame
@@ -128,7 +130,7 @@ type frame struct {
 
 func newFrame(e *Engine, last commitState, d *digest) *frame {
 	return &frame{
-		e: e, number: last.number + 1, epoch: last.epoch + 1, digest: d,
+		e: e, number: last.number + 1, epoch: last.epoch + 1, digest: d, ends: e.catalog.ends(),
 		marks: map[string]stream.Mark{}, touched: map[*shardState]bool{},
 	}
 }
@@ -177,7 +179,7 @@ func batchSize(group []*request) int {
 }
 
 func (f *frame) reset() {
-	f.batch = nil
+	f.batch, f.born = nil, 0
 	f.settled = f.settled[:0]
 	f.then = f.then[:0]
 	f.changes = f.changes[:0]
@@ -192,7 +194,12 @@ func (f *frame) store() error {
 	for _, c := range f.changes {
 		f.digest.set(c.key, c.hash, c.present)
 	}
-	f.put(keyCommit, commitState{f.number, f.epoch, f.e.now(), f.digest.sum}.encode())
+	f.ends += f.born
+	for s := range f.touched {
+		before := s.end
+		f.ends += s.setEnd() - before
+	}
+	f.put(keyCommit, f.state().encode())
 	if !f.e.opts.test.guards.noHighWater && f.e.high.full(len(f.touched)) {
 		if err := f.e.seal(f); err != nil {
 			return err
@@ -213,6 +220,11 @@ func (f *frame) store() error {
 	}
 	f.publish()
 	return nil
+}
+
+// state is what the commit of the frame knows.
+func (f *frame) state() commitState {
+	return commitState{f.number, f.epoch, f.e.now(), f.digest.sum, f.ends}
 }
 
 func (f *frame) writeHighWater() error {
@@ -345,21 +357,24 @@ type commitState struct {
 	epoch  uint64 // of the opening
 	at     time.Time
 	digest uint64 // of everything but the batches
+	ends   uint64 // of where the batches of every shard end
 }
 
 func (c commitState) encode() []byte {
 	value := binary.BigEndian.AppendUint64(nil, c.number)
 	value = binary.BigEndian.AppendUint64(value, c.epoch)
 	value = binary.BigEndian.AppendUint64(value, uint64(c.at.UnixMilli()))
-	return binary.BigEndian.AppendUint64(value, c.digest)
+	value = binary.BigEndian.AppendUint64(value, c.digest)
+	return binary.BigEndian.AppendUint64(value, c.ends)
 }
 
 func decodeCommitState(value []byte) (commitState, error) {
-	if len(value) != 32 {
-		return commitState{}, fmt.Errorf("%w: the commit number has %d bytes, want 32", errMissing, len(value))
+	if len(value) != 40 {
+		return commitState{}, fmt.Errorf("%w: the commit number has %d bytes, want 40", errMissing, len(value))
 	}
 	return commitState{
 		number: binary.BigEndian.Uint64(value), epoch: binary.BigEndian.Uint64(value[8:]),
-		at: time.UnixMilli(int64(binary.BigEndian.Uint64(value[16:]))), digest: binary.BigEndian.Uint64(value[24:]),
+		at:     time.UnixMilli(int64(binary.BigEndian.Uint64(value[16:]))),
+		digest: binary.BigEndian.Uint64(value[24:]), ends: binary.BigEndian.Uint64(value[32:]),
 	}, nil
 }

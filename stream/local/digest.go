@@ -1,13 +1,14 @@
 package local
 
 import (
+	"encoding/binary"
 	"hash/fnv"
 )
 
 // digest is a checksum over everything in the database but the stored batches: the sum of the hashes of all other
 // keys with their values. It is stored with every commit, so that a database which has lost a part of
 // its past, and still has its newest commit, is found out: the streams, marks and state it has
-// do not add up. (For the batches themselves it is enough that they follow one another.)
+// do not add up. The batches of a shard follow one another, so that of them only the end must be known: see setEnd.
 type digest struct {
 	sum    uint64
 	hashes map[string]uint64 // of each key; needed to take a replaced value out of the sum
@@ -35,6 +36,38 @@ func hashOf(key, value []byte) uint64 {
 	_, _ = h.Write([]byte{0})
 	_, _ = h.Write(value)
 	return h.Sum64() | 1 // never 0, so that an entry always counts
+}
+
+// setEnd computes the hash of where the shard ends. The sum over all shards is stored with every commit: batches that are missing
+// at the end of a shard are found by it, whatever else is there.
+func (s *shardState) setEnd() uint64 {
+	var b [24]byte
+	binary.BigEndian.PutUint32(b[:], s.stream.id)
+	binary.BigEndian.PutUint32(b[4:], uint32(s.id))
+	binary.BigEndian.PutUint64(b[8:], s.next)
+	binary.BigEndian.PutUint64(b[16:], s.total)
+	s.end = fnvOffset
+	for _, c := range b {
+		s.end = (s.end ^ uint64(c)) * fnvPrime
+	}
+	s.end |= 1
+	return s.end
+}
+
+// FNV-1a, written out: it is done for every shard of every commit and must not allocate.
+const (
+	fnvOffset = 14695981039346656037
+	fnvPrime  = 1099511628211
+)
+
+// ends returns the sum over all shards.
+func (c *catalog) ends() (sum uint64) {
+	for _, s := range c.all() {
+		for _, shard := range s.list() {
+			sum += shard.end
+		}
+	}
+	return sum
 }
 
 // change is one key that a frame sets or removes.

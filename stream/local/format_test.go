@@ -52,7 +52,8 @@ func TestTheDocumentedBytesAreTheRealOnes(t *testing.T) {
 	markKey := spaceKey(spaceMarks, "source/race")
 	markValue := append(binary.BigEndian.AppendUint64(nil, 3), `{"cursor":"42"}`...)
 	holeValue := append(binary.BigEndian.AppendUint64(nil, 9), "lost"...)
-	last := commitState{number: 1000, epoch: 3, at: clockEpoch, digest: hashOf(markKey, markValue)}
+	ended := &shardState{stream: &streamState{id: 1}, id: 2, next: 9, total: 100}
+	last := commitState{number: 1000, epoch: 3, at: clockEpoch, digest: hashOf(markKey, markValue), ends: ended.setEnd()}
 	id := identity{0x9f, 0x86, 0xd0, 0x81, 0x88, 0x4c, 0x7d, 0x65, 0x9a, 0x2f, 0xea, 0xa0, 0xc5, 0x5a, 0xd0, 0x15}
 	high := highWater{epoch: 3, commit: 1000, next: map[place]uint64{{1, 2}: 9}}
 

@@ -260,7 +260,7 @@ func (e *Engine) start() error {
 	if e.high, err = openHighWater(e.fs, e.dir, e.id, f.epoch); err != nil {
 		return err
 	}
-	first := sealValue(keyCommit, commitState{f.number, f.epoch, e.now(), d.sum}.encode())
+	first := sealValue(keyCommit, f.state().encode())
 	if err := e.db.Set(keyCommit, first, pebble.Sync); err != nil {
 		return err
 	}

@@ -78,6 +78,9 @@ func (e *Engine) verify(high *highWater) ([]Finding, error) {
 	if err := report(errors.Join(e.verifyDigest(last.digest), e.loadMarks(), e.loadCatalog())); err != nil {
 		return nil, err
 	}
+	if len(findings) == 0 && e.catalog.ends() != last.ends {
+		findings = append(findings, Finding{File: dbDir, Reason: "records at the end of a shard are missing: the shards do not end where the last commit left them"})
+	}
 	for _, s := range e.catalog.all() {
 		for _, shard := range s.list() {
 			found, err := e.verifyShard(shard)
@@ -267,6 +270,7 @@ func (e *Engine) loadEnd(s *shardState) error {
 	}
 	s.arrived = latest(s.arrived, s.created)
 	s.durable, s.tip, s.bytes = s.next, s.arrived, s.total
+	s.setEnd()
 	return it.Error()
 }
 
