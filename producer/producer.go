@@ -2,17 +2,14 @@ package producer
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/leatstream/leat"
 	"github.com/leatstream/leat/internal/setting"
-	"github.com/leatstream/leat/internal/wait"
 	"github.com/leatstream/leat/source"
 	"github.com/leatstream/leat/stream"
 )
@@ -24,6 +21,9 @@ type Producer struct {
 	Engine stream.Engine
 	Stream string // where the events go
 	Source string // who delivers them; the mark and the identities of the events belong to it
+
+	// Gaps is the stream for a record of every event that is too large for the stream; empty: such an event is only logged and counted.
+	Gaps string
 
 	Settings Settings
 
@@ -37,10 +37,13 @@ type Producer struct {
 
 	mu      sync.Mutex
 	window  *window
-	pending *gathering
-	mark    source.Mark // as the last delivery has left it
+	queue   []*gathering // what is not durable yet, the oldest first; only the last one takes more
+	mark    source.Mark  // as the last delivery has left it
+	long    bool         // the last cursor was too long
 	epoch   uint64
 	broken  error // the first failure: what came after it is not stored either
+	waiting int   // how many Puts wait
+	call    *call // the commit that is under way
 }
 
 // Remember bounds the de-duplication window.
@@ -56,15 +59,16 @@ type Stats struct {
 	Duplicates int64 // events that were dropped because the stream has them
 	Commits    int64
 	Refused    int64 // commits or events that were refused and put again
+	TooLarge   int64 // events that were left out because the stream takes none as large
 }
 
-type counters struct{ records, bytes, duplicates, commits, refused atomic.Int64 }
+type counters struct{ records, bytes, duplicates, commits, refused, tooLarge atomic.Int64 }
 
 // Stats returns the counts so far.
 func (p *Producer) Stats() Stats {
 	return Stats{
 		p.stats.records.Load(), p.stats.bytes.Load(), p.stats.duplicates.Load(),
-		p.stats.commits.Load(), p.stats.refused.Load(),
+		p.stats.commits.Load(), p.stats.refused.Load(), p.stats.tooLarge.Load(),
 	}
 }
 
@@ -72,7 +76,13 @@ func (p *Producer) Stats() Stats {
 func (p *Producer) Waiting() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return len(p.pending.events)
+	n := 0
+	for _, g := range p.queue {
+		if !g.taken {
+			n += len(g.events)
+		}
+	}
+	return n
 }
 
 // MarkKey is the key of the mark of a source.
@@ -83,7 +93,7 @@ func MarkKey(source string) string { return "source/" + source }
 func (p *Producer) Begin(ctx context.Context) (source.Mark, error) {
 	setting.Default(&p.Settings)
 	p.slot = make(chan struct{}, 1)
-	p.pending = newGathering()
+	p.queue, p.broken = nil, nil
 	stored, err := p.Engine.Load(ctx, MarkKey(p.Source))
 	if err != nil {
 		return source.Mark{}, fmt.Errorf("load the mark of source %q: %w", p.Source, err)
@@ -103,233 +113,106 @@ func (p *Producer) Begin(ctx context.Context) (source.Mark, error) {
 }
 
 // Put returns nil once the delivery is durable. It blocks while the stream takes no more, and tries again as long as ctx lives where the
-// stream refuses for now. Puts that run at the same time become durable in the order in which they were called,
-// and mostly together. After an error nothing further is stored until Begin is called again:
-// what has been dropped as a duplicate may have been a duplicate of what was lost.
+// stream refuses for now. Puts that run at the same time become durable in the order in which they were called, and mostly together. One
+// delivery may need several commits; its mark moves in the last of them.
+//
+// A Put whose ctx ends takes nothing back: its events are stored before those of any later Put. After any other error nothing
+// further is stored until Begin is called again: what has been dropped as a duplicate may have been a duplicate of what was lost.
+//
+// What is too long is made to fit. A partition key of more than 256 characters, which is the limit of Kinesis, and an ID of more than 1 KiB
+// are replaced by "sha256:" and their hash: equal ones stay equal, and in their order. A mark with a cursor of more than 64 KiB keeps
+// the cursor it had. An event that the stream calls too large is left out, and becomes a gap record.
 func (p *Producer) Put(ctx context.Context, d source.Delivery) error {
-	g, first, err := p.gather(ctx, d)
+	g, err := p.gather(ctx, d)
 	if err != nil {
 		return err
 	}
-	if first {
-		p.lead(ctx, g)
-	}
-	select {
-	case <-g.done:
-		return g.err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// gathering is what becomes one commit.
-type gathering struct {
-	events []leat.Event
-	beside []stream.Put
-	moved  bool   // the mark
-	mark   []byte // set when closed
-	bytes  int
-	led    bool          // somebody commits it
-	full   chan struct{} // closed when it takes no more
-	closed bool
-	done   chan struct{} // closed when it is durable, or err is set
-	err    error
-}
-
-func newGathering() *gathering {
-	return &gathering{full: make(chan struct{}), done: make(chan struct{})}
-}
-
-// gather adds d to the pending gathering, waiting for room, and reports whether d is the first in it.
-func (p *Producer) gather(ctx context.Context, d source.Delivery) (g *gathering, first bool, err error) {
-	for {
-		p.mu.Lock()
-		if p.broken != nil {
-			defer p.mu.Unlock()
-			return nil, false, p.broken
-		}
-		g = p.pending
-		if !g.closed {
-			first, g.led = !g.led, true
-			p.add(g, d)
-			p.mu.Unlock()
-			return g, first, nil
-		}
-		p.mu.Unlock()
-		select { // the next one begins when this one is on its way
+	defer p.leave()
+	for !g.over() {
+		select {
 		case <-g.done:
 		case <-ctx.Done():
-			return nil, false, ctx.Err()
+			return ctx.Err()
+		case p.slot <- struct{}{}: // whoever waits commits the oldest gathering, which may be that of others
+			if !g.over() {
+				p.drive(ctx)
+			}
+			<-p.slot
 		}
 	}
+	return g.err
 }
 
-func (p *Producer) add(g *gathering, d source.Delivery) {
-	now := time.Now().UnixMilli()
+// gather adds d to what is to be committed, and returns the last gathering that has some of it.
+func (p *Producer) gather(ctx context.Context, d source.Delivery) (*gathering, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.broken != nil {
+		return nil, p.broken
+	}
+	p.waiting++
+	return p.add(d), nil
+}
+
+func (p *Producer) add(d source.Delivery) *gathering {
+	if p.window != nil {
+		p.window.tick(time.Now())
+	}
+	g := p.open()
 	for i := range d.Events {
-		e := &d.Events[i]
-		if p.window != nil && e.ID != "" && !p.window.add(e.ID, now) {
+		e := d.Events[i]
+		shorten(&e)
+		if p.window != nil && e.ID != "" && !p.window.add(e.ID) {
 			p.stats.duplicates.Add(1)
 			continue
 		}
-		g.events = append(g.events, *e)
+		size := stored(&e)
+		if !p.fits(g, size) {
+			p.shut(g)
+			g = p.open()
+		}
+		if g.events == nil {
+			g.events = make([]leat.Event, 0, min(len(d.Events)-i, p.Settings.Records))
+		}
+		g.events = append(g.events, e)
 		g.bytes += e.Size()
+		g.size += size
 	}
 	g.beside = append(g.beside, d.Beside...)
 	if d.Move != nil {
-		d.Move(&p.mark)
+		p.move(d.Move)
 		g.moved = true
 	}
-	if len(g.events) >= p.Settings.Records || g.bytes >= int(p.Settings.Bytes) {
+	if len(g.events) >= p.Settings.Records || g.size >= int(p.Settings.Bytes) {
 		p.shut(g)
 	}
+	return g
 }
 
-func (p *Producer) shut(g *gathering) {
-	if !g.closed {
-		g.closed = true
-		if g.moved {
-			g.mark = p.mark.Encode()
+// move lets a delivery change the mark. It keeps the cursor where the new one is too long.
+func (p *Producer) move(change func(*source.Mark)) {
+	before := p.mark.Cursor
+	change(&p.mark)
+	n := len(p.mark.Cursor)
+	if n > maxCursor {
+		p.mark.Cursor = before
+		if !p.long {
+			p.log().Warn("a cursor is too long and is not stored; after a restart the source resumes from the one before it",
+				"source", p.Source, "bytes", n, "limit", maxCursor)
 		}
-		close(g.full)
 	}
+	p.long = n > maxCursor
 }
 
-// lead commits g for everybody in it: when its turn comes, and when it is full or has waited long enough.
-func (p *Producer) lead(ctx context.Context, g *gathering) {
-	if p.Settings.Wait > 0 {
-		t := time.NewTimer(p.Settings.Wait)
-		defer t.Stop()
-		select {
-		case <-g.full:
-		case <-t.C:
-		case <-ctx.Done():
-		}
-	}
-	p.slot <- struct{}{} // the one before it always comes back: its commit ends, or the engine does
+// leave tells that a Put no longer waits.
+func (p *Producer) leave() {
 	p.mu.Lock()
-	p.shut(g)
-	if p.pending == g {
-		p.pending = newGathering()
-	}
-	err := p.broken
-	p.mu.Unlock()
-	if err == nil {
-		err = p.commit(ctx, g)
-	}
-	if err != nil {
-		p.mu.Lock()
-		p.broken = err
-		p.mu.Unlock()
-	}
-	<-p.slot
-	g.err = err
-	close(g.done)
-}
-
-// commit stores g, again and again while it is only refused for now.
-func (p *Producer) commit(ctx context.Context, g *gathering) error {
-	steps := p.steps(g)
-	for len(steps) > 0 {
-		err := p.store(ctx, &steps[0])
-		if err != nil {
-			return fmt.Errorf("put to stream %q: %w", p.Stream, err)
-		}
-		steps = steps[1:]
-	}
-	p.stats.records.Add(int64(len(g.events)))
-	p.stats.bytes.Add(int64(g.bytes))
-	return nil
-}
-
-// steps divides g into commits. To an engine that stores a commit whole it is one; to any other at most one event of
-// each key goes in a commit, because a refused event must not be overtaken by a later one of its key.
-func (p *Producer) steps(g *gathering) []stream.Commit {
-	var steps []stream.Commit
-	for _, wave := range p.waves(g.events) {
-		steps = append(steps, stream.Commit{Puts: []stream.Put{{Stream: p.Stream, Source: p.Source, Events: wave}}})
-	}
-	if len(steps) == 0 && len(g.beside) == 0 && g.mark == nil {
-		return nil // all were duplicates, and what they repeat is durable by now
-	}
-	if len(steps) == 0 {
-		steps = append(steps, stream.Commit{})
-	}
-	last := &steps[len(steps)-1]
-	last.Puts = append(last.Puts, g.beside...)
-	if g.mark != nil {
-		last.Marks = []stream.Swap{{Mark: stream.Mark{Key: MarkKey(p.Source), Epoch: p.epoch, Value: g.mark}, Was: p.epoch}}
-	}
-	return steps
-}
-
-func (p *Producer) waves(events []leat.Event) [][]leat.Event {
-	if len(events) == 0 {
-		return nil
-	}
-	if partial, ok := p.Engine.(stream.Partial); !ok || !partial.Partial() {
-		return [][]leat.Event{events}
-	}
-	var waves [][]leat.Event
-	nth := map[string]int{} // how many events of a key there were
-	for _, e := range events {
-		key := e.PartitionKey
-		if e.HashKey != nil {
-			key = e.HashKey.String() + " " + key
-		}
-		n := nth[key]
-		nth[key]++
-		if n == len(waves) {
-			waves = append(waves, nil)
-		}
-		waves[n] = append(waves[n], e)
-	}
-	return waves
-}
-
-// store commits c, and again what was refused of it, until nothing is left of it or ctx ends.
-func (p *Producer) store(ctx context.Context, c *stream.Commit) error {
-	for attempt := 0; ; attempt++ {
-		_, err := p.Engine.Commit(ctx, *c)
-		p.stats.commits.Add(1)
-		var partial *stream.PartialError
-		switch {
-		case err == nil:
-			return nil
-		case errors.As(err, &partial):
-			c.Puts = refused(c.Puts, partial.Refused)
-		case !errors.Is(err, stream.ErrFull):
-			return err
-		}
-		p.stats.refused.Add(1)
-		if attempt == 0 {
-			p.log().Warn("the stream refuses events for now; they are kept and put again", "source", p.Source, "stream", p.Stream, "error", err)
-		}
-		if err := wait.For(ctx, backoff(attempt)); err != nil {
-			return err
-		}
-	}
-}
-
-// refused returns the events that are still to be stored.
-func refused(puts []stream.Put, indexes [][]int) []stream.Put {
-	var rest []stream.Put
-	for i, put := range puts {
-		if i >= len(indexes) || len(indexes[i]) == 0 {
-			continue
-		}
-		left := stream.Put{Stream: put.Stream, Source: put.Source}
-		for _, j := range indexes[i] {
-			left.Events = append(left.Events, put.Events[j])
-		}
-		rest = append(rest, left)
-	}
-	return rest
-}
-
-// backoff is between nothing and 50 ms at first, doubling to 5 s.
-func backoff(attempt int) time.Duration {
-	return rand.N(min(5*time.Second, 50*time.Millisecond<<min(attempt, 10)))
+	defer p.mu.Unlock()
+	p.waiting--
+	p.interrupt()
 }
 
 func (p *Producer) log() *slog.Logger {

@@ -203,7 +203,7 @@ func TestCommitsAreBounded(t *testing.T) {
 	}
 	group.Wait()
 	for _, c := range g.commits {
-		if n := len(c.Puts[0].Events); n > 13 { // the delivery that fills it is not divided
+		if n := len(c.Puts[0].Events); n > 10 {
 			t.Errorf("a commit has %d events, the limit is 10", n)
 		}
 	}

@@ -26,14 +26,19 @@ func TestTheWindowAgreesWithAList(t *testing.T) {
 		for i := range 10_000 {
 			random = random*6364136223846793005 + 1442695040888963407
 			id, now := fmt.Sprint(random>>33%uint64(ids)), int64(i/step)
+			for len(list) > 0 && list[0].at < now-1000 {
+				delete(known, list[0].id)
+				list = list[1:]
+			}
 			isNew := !known[id]
-			if got := w.add(id, now); got != isNew {
+			w.tick(time.UnixMilli(1_700_000_000_000 + now))
+			if got := w.add(id); got != isNew {
 				rt.Fatalf("event %d, %s: new %v, want %v", i, id, got, isNew)
 			}
 			if !isNew {
 				continue
 			}
-			for len(list) > 0 && (len(list) >= limit.Events || list[0].at < now-1000) {
+			for len(list) >= limit.Events {
 				delete(known, list[0].id)
 				list = list[1:]
 			}
@@ -74,6 +79,6 @@ func BenchmarkWindow(b *testing.B) {
 	}
 	b.ResetTimer()
 	for i := range b.N {
-		w.add(ids[i%len(ids)], 0)
+		w.add(ids[i%len(ids)])
 	}
 }
