@@ -18,7 +18,7 @@ import (
 // lost acknowledged commits. Without it damage in the last blocks of the log would pass for
 // a commit that was never finished.
 //
-//	slot, 64 KiB:
+//	slot, at most 4 KiB, the two of them 64 KiB apart:
 //	┌──────────┬────┬───────┬────────┬───────┬──────────────────────────────────┬────────┐
 //	│ leathigh │ id │ epoch │ commit │ count │ count × (stream 4 shard 4 next 8)│ crc32c │
 //	│ 8        │ 16 │ 8     │ 8      │ 4     │                                  │ 4      │
@@ -30,7 +30,10 @@ const (
 	slotSize      = 64 << 10
 	slotMagic     = "leathigh"
 	slotHead      = 8 + 16 + 8 + 8 + 4
-	slotShards    = (slotSize - slotHead - 4) / 16
+
+	// slotShards keeps what is written within one block of 4 KiB. Both slots are rewritten many times before the kernel writes them
+	// back, so that a loss of power could otherwise leave both of them in parts.
+	slotShards = (4<<10 - slotHead - 4) / 16
 )
 
 // place is a shard of a stream, as a map key.
@@ -43,6 +46,7 @@ type place struct {
 type highWater struct {
 	epoch, commit uint64
 	next          map[place]uint64
+	slot          int64 // offset of the slot it was read from
 }
 
 func (h *highWater) newer(o *highWater) bool {
@@ -93,7 +97,7 @@ func decodeHighWater(slot []byte, id identity) (*highWater, error) {
 type highWaterLog struct {
 	file  vfs.File
 	id    identity
-	slot  int64
+	slot  int64 // offset of the one written last
 	buf   []byte
 	state highWater
 }
@@ -118,7 +122,7 @@ func readHighWater(fs vfs.FS, dir string, id identity) (*highWater, error) {
 		h, slotErr := decodeHighWater(content[at:min(at+slotSize, len(content))], id)
 		switch {
 		case slotErr == nil && (best == nil || h.newer(best)):
-			best = h
+			best, h.slot = h, int64(at)
 		case slotErr != nil && !errors.Is(slotErr, errSlot):
 			err = slotErr
 		}
@@ -129,13 +133,17 @@ func readHighWater(fs vfs.FS, dir string, id identity) (*highWater, error) {
 	return best, nil
 }
 
-// openHighWater opens the file for writing; both slots are used again from the older one on.
+// openHighWater opens the file for writing. The older slot is written first: the newer one stays until there is one that is newer still.
 func openHighWater(fs vfs.FS, dir string, id identity, epoch uint64) (*highWaterLog, error) {
 	f, err := fs.OpenReadWrite(fs.PathJoin(dir, highWaterFile), vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return nil, fmt.Errorf("open high-water file: %w", err)
 	}
-	return &highWaterLog{file: f, id: id, state: highWater{epoch: epoch, next: map[place]uint64{}}}, nil
+	l := &highWaterLog{file: f, id: id, state: highWater{epoch: epoch, next: map[place]uint64{}}}
+	if last, err := readHighWater(fs, dir, id); err == nil {
+		l.slot = last.slot
+	}
+	return l, nil
 }
 
 // write names a commit and the shards it has put to.
