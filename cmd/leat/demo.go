@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -104,21 +105,17 @@ func (d *demo) pipeline(ctx context.Context, url string) error {
 		return environment(err, "")
 	}
 	defer logFile.Close()
-	p, err := pipeline.Open(ctx, c, slog.New(slog.NewTextHandler(logFile, &slog.HandlerOptions{ReplaceAttr: plainErrors})))
+	log := slog.New(slog.NewTextHandler(logFile, &slog.HandlerOptions{ReplaceAttr: plainErrors}))
+	p, err := pipeline.Open(ctx, c, log)
 	if err != nil {
 		return openError(err, c.Data)
 	}
 	board := &board{demo: d, p: p, began: time.Now(), stream: c.Data}
-	shown := make(chan struct{})
+	var shown sync.WaitGroup
 	showing, stop := context.WithCancel(ctx)
-	err = d.app.run(ctx, p, c, func(*pipeline.Pipeline, *config.Config) {
-		go func() {
-			defer close(shown)
-			board.show(showing)
-		}()
-	})
+	err = d.app.run(ctx, &job{p, c, log, func(*config.Config) { shown.Go(func() { board.show(showing) }) }})
 	stop()
-	<-shown
+	shown.Wait()
 	if err == nil {
 		board.farewell()
 	}

@@ -41,20 +41,28 @@ is as safe as a crash.`,
 			if err != nil {
 				return openError(err, c.Data)
 			}
-			return a.run(cmd.Context(), p, c, a.announce)
+			return a.run(cmd.Context(), &job{p, c, log, a.announce})
 		},
 	}
 }
 
-// run serves the faces of an open pipeline and runs it. ready is called once everything is served.
-func (a *app) run(ctx context.Context, p *pipeline.Pipeline, c *config.Config, ready func(*pipeline.Pipeline, *config.Config)) error {
-	faces, err := serveFaces(p, c)
+// job is an open pipeline that is to be run.
+type job struct {
+	p     *pipeline.Pipeline
+	c     *config.Config
+	log   *slog.Logger
+	ready func(*config.Config) // called once everything is served
+}
+
+// run serves the faces of a pipeline and runs it.
+func (a *app) run(ctx context.Context, j *job) error {
+	faces, err := serveFaces(j)
 	if err != nil {
-		return errors.Join(err, p.Close())
+		return errors.Join(err, j.p.Close())
 	}
 	defer faces.close()
-	ready(p, c)
-	err = p.Run(ctx)
+	j.ready(j.c)
+	err = j.p.Run(ctx)
 	if errors.Is(err, stream.ErrStopped) {
 		return &exitError{code: exitFailed, err: err, hint: "what was acknowledged is on disk; the next start verifies it"}
 	}
@@ -82,33 +90,33 @@ func (f *faces) serve(serve func() error, log *slog.Logger) {
 }
 
 // serveFaces serves the socket in the data directory, and the metrics if the configuration says where.
-func serveFaces(p *pipeline.Pipeline, c *config.Config) (*faces, error) {
-	socket, err := remote.Listen(c.Data)
+func serveFaces(j *job) (*faces, error) {
+	socket, err := remote.Listen(j.c.Data)
 	if err != nil {
 		return nil, environment(err, "")
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	f := &faces{stop: stop}
-	handler := remote.Handler(p.Engine(), func() any { return p.Status() })
-	f.serve(func() error { return remote.Serve(ctx, socket, handler) }, slog.Default())
-	if c.Metrics == "" {
+	handler := remote.Handler(j.p.Engine(), func() any { return j.p.Status() })
+	f.serve(func() error { return remote.Serve(ctx, socket, handler) }, j.log)
+	if j.c.Metrics == "" {
 		return f, nil
 	}
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Metrics)
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", j.c.Metrics)
 	if err != nil {
 		f.close()
 		return nil, environment(fmt.Errorf("serve metrics: %w", err), "choose another address for metrics")
 	}
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(p.Metrics(), promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(j.p.Metrics(), promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
 	s := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10}
 	context.AfterFunc(ctx, func() { _ = s.Close() })
-	f.serve(func() error { return s.Serve(l) }, slog.Default())
+	f.serve(func() error { return s.Serve(l) }, j.log)
 	return f, nil
 }
 
 // announce prints what runs where.
-func (a *app) announce(_ *pipeline.Pipeline, c *config.Config) {
+func (a *app) announce(c *config.Config) {
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(a.out, "%-10s %s\n", name+":", fmt.Sprintf(format, args...))
 	}
