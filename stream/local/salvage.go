@@ -325,8 +325,8 @@ func (s *salvage) copyTable(number uint64) error {
 // addUnread keeps a part of a table that cannot be read, within the bounds that the MANIFEST gives the table.
 func (s *salvage) addUnread(table uint64, u unread) {
 	bounds, known := s.manifest.tables[table]
-	if !s.liveTable(table) {
-		return
+	if !s.liveTable(table) || u.cut && !known {
+		return // without a MANIFEST, a table without its end is taken for one that was never finished
 	}
 	if u.start == nil && known {
 		u.start = bounds.first

@@ -43,6 +43,7 @@ type tableScan struct {
 type unread struct {
 	span
 	bytes uint64
+	cut   bool // the index of the table is lost too: it may never have been finished
 }
 
 // readTable calls do for every version in the table that can be read.
@@ -73,11 +74,11 @@ func readTable(fs vfs.FS, path string, do func(*entry) error) (s *tableScan, err
 		}
 		if err != nil && indexErr == nil {
 			s.damage = append(s.damage, fmt.Sprintf("block at byte %d: %v", h.Offset, err))
-			s.unread = append(s.unread, unread{span{before, nil}, h.Length})
+			s.unread = append(s.unread, unread{span{before, nil}, h.Length, false})
 		}
 	}
 	if indexErr != nil {
-		s.unread = append(s.unread, unread{span{s.last, nil}, uint64(s.size)})
+		s.unread = append(s.unread, unread{span{s.last, nil}, uint64(s.size), true})
 	}
 	return s, nil
 }
