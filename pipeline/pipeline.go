@@ -120,7 +120,9 @@ func (p *Pipeline) source(c *config.Source, grace time.Duration) error {
 	if !ok {
 		return fmt.Errorf("source %q: there is no type %q", c.Name, c.Type)
 	}
-	feed := &producer.Producer{Engine: p.engine, Stream: c.Stream, Source: c.Name, Settings: c.Batch, Log: p.log}
+	feed := &producer.Producer{
+		Engine: p.engine, Stream: c.Stream, Source: c.Name, Gaps: gapStream(c.Name), Settings: c.Batch, Log: p.log,
+	}
 	if !c.Settings.EventID.IsZero() {
 		feed.Remember = producer.Remember{Window: c.Settings.DedupeWindow, Events: c.Settings.DedupeEvents}
 	}
