@@ -33,7 +33,7 @@ func runChild(ctx context.Context, args ...string) (report, error) {
 	if err != nil {
 		return report{}, err
 	}
-	cmd := exec.CommandContext(ctx, self, append([]string{"child"}, args...)...)
+	cmd := exec.CommandContext(ctx, self, append([]string{"child"}, args...)...) //nolint:gosec // this program
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, os.Stderr
 	if err := cmd.Run(); err != nil {
@@ -83,7 +83,7 @@ func profile(name string) (stop func()) {
 	if dir == "" {
 		return func() {}
 	}
-	f, err := os.Create(filepath.Join(dir, name+".pprof"))
+	f, err := os.Create(filepath.Join(dir, name+".pprof")) //nolint:gosec // where the caller says
 	if err == nil {
 		err = pprof.StartCPUProfile(f)
 	}

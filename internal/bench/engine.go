@@ -26,13 +26,13 @@ func measureEngine(ctx context.Context, o *options, t *table) error {
 	}
 	values := map[string][]float64{} // by benchmark and unit
 	for round := range o.rounds {
-		for _, run := range []struct{ pattern, count string }{
+		for _, run := range []benchmark{
 			{"^BenchmarkCommit$/^floor$/^" + putsOf + "$", putCount},
 			{"^BenchmarkCommit$/^engine$/^" + putsOf + "$", putCount},
 			{"^BenchmarkCommit$/^alone$/^" + putsOf + "$", putCount},
 			{"^BenchmarkRead$", readCount},
 		} {
-			got, err := benchmark(ctx, o, program, run.pattern, run.count)
+			got, err := run.run(ctx, o, program)
 			if err != nil {
 				return err
 			}
@@ -58,14 +58,17 @@ func measureEngine(ctx context.Context, o *options, t *table) error {
 	return nil
 }
 
-// benchmark runs one benchmark of a test program, and returns its figures by name and unit.
-func benchmark(ctx context.Context, o *options, program, pattern, times string) (map[string]float64, error) {
+// benchmark is one benchmark of a test program, and how often it is to do what it does.
+type benchmark struct{ pattern, times string }
+
+// run returns its figures by name and unit.
+func (b benchmark) run(ctx context.Context, o *options, program string) (map[string]float64, error) {
 	dir, remove, err := o.scratch()
 	if err != nil {
 		return nil, err
 	}
 	defer remove()
-	cmd := exec.CommandContext(ctx, program, "-test.run", "^$", "-test.bench", pattern, "-test.benchtime", times)
+	cmd := exec.CommandContext(ctx, program, "-test.run", "^$", "-test.bench", b.pattern, "-test.benchtime", b.times) //nolint:gosec // a program that .ci/bench has built
 	cmd.Env = append(os.Environ(), "LEAT_BENCH_DIR="+dir)
 	cmd.Dir = dir
 	text, err := cmd.CombinedOutput()
@@ -77,7 +80,7 @@ func benchmark(ctx context.Context, o *options, program, pattern, times string) 
 		maps.Copy(values, figures(line))
 	}
 	if len(values) == 0 {
-		return nil, fmt.Errorf("%s printed no figures: %s", pattern, text)
+		return nil, fmt.Errorf("%s printed no figures: %s", b.pattern, text)
 	}
 	return values, nil
 }

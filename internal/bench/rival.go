@@ -19,7 +19,7 @@ func rival(ctx context.Context, program, dir string, s *sender) (r report, err e
 	if err := os.WriteFile(settings, []byte(text), 0o600); err != nil {
 		return r, err
 	}
-	cmd := exec.CommandContext(ctx, program, "-c", settings)
+	cmd := exec.CommandContext(ctx, program, "-c", settings) //nolint:gosec // a program that .ci/bench has built
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
 		return r, err

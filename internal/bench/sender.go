@@ -20,11 +20,12 @@ type sender struct {
 
 // send starts a sender of count messages on each connection.
 func send(count int) (*sender, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ctx, cancel := context.WithCancel(context.Background())
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
+		cancel()
 		return nil, err
 	}
-	ctx, cancel := context.WithCancel(context.Background())
 	s := &sender{url: "ws://" + l.Addr().String() + "/", blast: &provider.Blast{Size: messageSize, Count: int64(count), Varied: true}}
 	done := make(chan struct{})
 	go func() {
