@@ -1,7 +1,9 @@
 package pipeline
 
 import (
+	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -105,8 +107,12 @@ func (e emitter) source(s *SourceStatus) {
 	e.counter(sourceBytes, float64(s.Bytes), s.Name)
 	e.counter(sourceDuplicates, float64(s.Duplicates), s.Name)
 	e.counter(sourceRefused, float64(s.Refused), s.Name)
+	ends := map[[2]string]float64{}
 	for end, n := range s.Ends {
-		e.counter(sourceEnds, float64(n), s.Name, string(end.Kind), strconv.Itoa(end.Code))
+		ends[[2]string{string(end.Kind), codeLabel(end.Code)}] += float64(n)
+	}
+	for labels, n := range ends {
+		e.counter(sourceEnds, n, s.Name, labels[0], labels[1])
 	}
 	e.counter(sourceGaps, float64(s.Gaps), s.Name)
 	e.counter(sourceGapSeconds, s.GapTime.Seconds(), s.Name)
@@ -115,6 +121,16 @@ func (e emitter) source(s *SourceStatus) {
 	if !s.LastData.IsZero() {
 		e.gauge(sourceLastData, float64(s.LastData.UnixMilli())/1000, s.Name)
 	}
+}
+
+// codeLabel is a close code or an HTTP status as a label. Codes that no standard names, of which a provider may choose any, share one by their
+// first digit.
+func codeLabel(code int) string {
+	if code == 0 || code >= 1000 && code < 1016 || http.StatusText(code) != "" {
+		return strconv.Itoa(code)
+	}
+	text := strconv.Itoa(code)
+	return text[:1] + strings.Repeat("x", len(text)-1)
 }
 
 func (e emitter) shard(name, stream string, s *consumer.ShardStatus) {

@@ -162,11 +162,13 @@ func (p *Producer) add(d source.Delivery) *gathering {
 		p.window.tick(time.Now())
 	}
 	g := p.open()
+	repeats := false // the first event
 	for i := range d.Events {
 		e := d.Events[i]
 		shorten(&e)
 		if p.window != nil && e.ID != "" && !p.window.add(e.ID) {
 			p.stats.duplicates.Add(1)
+			repeats = repeats || i == 0
 			continue
 		}
 		size := stored(&e)
@@ -181,9 +183,8 @@ func (p *Producer) add(d source.Delivery) *gathering {
 		g.bytes += e.Size()
 		g.size += size
 	}
-	g.beside = append(g.beside, d.Beside...)
 	if d.Move != nil {
-		p.move(d.Move)
+		g.beside = append(g.beside, p.move(d.Move, repeats)...)
 		g.moved = true
 	}
 	if len(g.events) >= p.Settings.Records || g.size >= int(p.Settings.Bytes) {
@@ -192,19 +193,20 @@ func (p *Producer) add(d source.Delivery) *gathering {
 	return g
 }
 
-// move lets a delivery change the mark. It keeps the cursor where the new one is too long.
-func (p *Producer) move(change func(*source.Mark)) {
-	before := p.mark.Cursor
-	change(&p.mark)
+// move lets a delivery change the mark, and returns the records that belong to the change. It keeps the cursor where the new one is too long.
+func (p *Producer) move(change func(*source.Mark, bool) []stream.Put, repeats bool) []stream.Put {
+	before := p.mark
+	beside := change(&p.mark, repeats)
 	n := len(p.mark.Cursor)
 	if n > maxCursor {
-		p.mark.Cursor = before
+		p.mark.Cursor, p.mark.Time = before.Cursor, before.Time
 		if !p.long {
 			p.log().Warn("a cursor is too long and is not stored; after a restart the source resumes from the one before it",
 				"source", p.Source, "bytes", n, "limit", maxCursor)
 		}
 	}
 	p.long = n > maxCursor
+	return beside
 }
 
 // leave tells that a Put no longer waits.

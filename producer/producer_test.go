@@ -50,8 +50,11 @@ func events(from, to int) []leat.Event {
 }
 
 // to moves the mark to a cursor.
-func to(cursor leat.Cursor) func(*source.Mark) {
-	return func(m *source.Mark) { m.Cursor = cursor }
+func to(cursor leat.Cursor, beside ...stream.Put) func(*source.Mark, bool) []stream.Put {
+	return func(m *source.Mark, _ bool) []stream.Put {
+		m.Cursor = cursor
+		return beside
+	}
 }
 
 func put(t testing.TB, p *producer.Producer, d source.Delivery) {
@@ -217,7 +220,7 @@ func TestTheMarkMovesWithTheRecords(t *testing.T) {
 	}
 	put(t, p, source.Delivery{Events: events(0, 3), Move: to("three")})
 	put(t, p, source.Delivery{Events: events(3, 4)})
-	put(t, p, source.Delivery{Move: to("alone"), Beside: []stream.Put{{Stream: "s", Events: events(9, 10)}}})
+	put(t, p, source.Delivery{Move: to("alone", stream.Put{Stream: "s", Events: events(9, 10)})})
 	next := &producer.Producer{Engine: e, Stream: "s", Source: "feed"}
 	if mark, err := next.Begin(t.Context()); err != nil || mark.Cursor != "alone" {
 		t.Errorf("the mark is %v, %v", mark, err)

@@ -52,7 +52,10 @@ func (r *rig) put(first, next int) int64 {
 		d.Events = append(d.Events, leat.Event{ID: fmt.Sprint(i), PartitionKey: fmt.Sprint("key", i), Data: []byte("x")})
 	}
 	now := time.Now()
-	d.Move = func(m *source.Mark) { m.Covered = now }
+	d.Move = func(m *source.Mark, _ bool) []stream.Put {
+		m.Covered = now
+		return nil
+	}
 	before := r.p.Stats().Records
 	if err := r.p.Put(r.Context(), d); err != nil {
 		r.Fatal(err)

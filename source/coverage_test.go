@@ -35,7 +35,7 @@ func TestCoverageAgreesWithAnOracle(t *testing.T) {
 			for i, conn := range conns {
 				switch {
 				case second == conn.start:
-					spans[i] = c.begin(false)
+					spans[i] = c.begin(position{}, false)
 					spans[i].life(at(second))
 				case second > conn.start && second <= conn.silent:
 					spans[i].life(at(second))
@@ -65,7 +65,6 @@ func TestBackoffIsBoundedAndJittered(t *testing.T) {
 	b := backoff{limit: 30 * time.Second}
 	attempts, longest := 0, time.Duration(0)
 	for now.Sub(begin) < time.Hour {
-		b.attempt(now)
 		attempts++
 		pause := b.failed(now, &EndError{Kind: EndRead})
 		longest = max(longest, pause)

@@ -24,18 +24,19 @@ type Delivery struct {
 	// Events become records of the stream, in their order, unless the stream has them already.
 	Events []leat.Event
 
-	// Beside are further records that belong to the same step, such as gap records.
-	Beside []stream.Put
-
-	// Move changes the source's mark, which is stored in the same commit. It is called once, and in the order in
-	// which deliveries become durable; it must not block. Nil leaves the mark as it is.
-	Move func(*Mark)
+	// Move changes the source's mark, which is stored in the same commit, and returns further records that belong to
+	// this commit, such as gap records. known tells that the stream has the first of Events already. It is called once, and in the
+	// order in which deliveries become durable; it must not block. Nil leaves the mark as it is.
+	Move func(mark *Mark, known bool) []stream.Put
 }
 
 // Mark is where a source is. It is stored together with the records before it.
 type Mark struct {
 	// Cursor is the provider's position to resume from.
 	Cursor leat.Cursor `json:"cursor,omitempty"`
+
+	// Time is when the event of Cursor happened; zero: unknown.
+	Time time.Time `json:"time,omitzero"`
 
 	// Covered is the time up to which everything the provider sent is stored, or reported as a gap.
 	Covered time.Time `json:"covered,omitzero"`
@@ -67,7 +68,7 @@ type Gap struct {
 	Source string    `json:"source"`
 	From   time.Time `json:"from"`              // the last moment known to be covered
 	To     time.Time `json:"to"`                // the next moment known to be covered
-	How    string    `json:"how"`               // no_connection, too_large
+	How    string    `json:"how"`               // no_connection, resume, too_large
 	Reason string    `json:"reason"`            // in words
 	Lost   int64     `json:"missing,omitempty"` // how many events, where that is known
 }

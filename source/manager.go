@@ -7,12 +7,9 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/leatstream/leat"
 	"github.com/leatstream/leat/internal/setting"
 	"github.com/leatstream/leat/internal/wait"
-	"github.com/leatstream/leat/stream"
 )
 
 // Manager keeps the connections of one source. It opens as many as the settings say, resumes each from the stored cursor, replaces
@@ -36,12 +33,17 @@ type Manager struct {
 	log     *slog.Logger
 	mapping mapping
 
+	// mu may be taken under the Producer's lock, in Delivery.Move; so nothing of the Producer is called under it.
 	mu       sync.Mutex
 	cover    coverage
-	cursor   leat.Cursor // the last durable one: where the next connection resumes
-	sessions []*session  // live ones, the oldest first; the first one's cursor is the source's
-	lastEnd  string      // why the last connection ended
+	at       position   // the last durable one: where the next connection resumes
+	sessions []*session // those that are not over, the oldest first; the first one's position is the source's
+	budget   budget
+	oversize []oversize // the last messages that were left out
+	empty    bool       // that there are messages without content has been told
 	status   Status
+	failure  error // of the Producer
+	stop     context.CancelFunc
 }
 
 // An old connection is kept beside its successor for rotationOverlap, and up to longestOverlap if it gives no sign of life.
@@ -64,139 +66,52 @@ func (m *Manager) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	m.begin(mark)
 	late, cancel := wait.Grace(ctx, cmp.Or(m.Grace, 20*time.Second))
 	defer cancel()
-	group, running := errgroup.WithContext(ctx)
+	running, stop := context.WithCancel(ctx)
+	defer stop()
+	m.begin(mark, stop)
+	var workers sync.WaitGroup
 	for n := range m.Settings.Connections {
 		s := &slot{m: m, n: n, backoff: backoff{limit: m.Settings.MaxBackoff}}
-		group.Go(func() error { return s.run(running, late) })
+		workers.Go(func() { s.run(running, late) })
 	}
-	group.Go(func() error { return m.pulse(running, late) })
-	if err := group.Wait(); err != nil {
-		return err
+	workers.Go(func() { m.pulse(running, late) })
+	workers.Wait()
+	m.mu.Lock()
+	failure := m.failure
+	m.mu.Unlock()
+	if failure != nil {
+		return failure
 	}
 	return m.store(late)
 }
 
-func (m *Manager) begin(mark Mark) {
+func (m *Manager) begin(mark Mark, stop context.CancelFunc) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.cursor, m.cover = mark.Cursor, coverage{frontier: mark.Covered}
-	m.lastEnd = "leat was not running"
+	m.stop = stop
+	m.budget = newBudget(m.Settings.Connections)
+	m.at = positionOf(&leat.Event{Cursor: mark.Cursor, Time: mark.Time})
+	m.cover = coverage{frontier: mark.Covered, reason: "leat was not running"}
 	m.status = Status{Name: m.Name, State: Connecting, Ends: map[End]int64{}, Slots: make([]SlotStatus, m.Settings.Connections)}
 }
 
-// pulse stores now and then how far the source is covered, so that a restart knows from when on it missed something.
-func (m *Manager) pulse(ctx, late context.Context) error {
-	for {
-		if wait.For(ctx, pulseEvery) != nil {
-			return nil //nolint:nilerr // ctx has ended
-		}
-		if err := m.store(late); err != nil {
-			return err
-		}
-	}
-}
-
-// store stores the coverage as it is now.
-func (m *Manager) store(ctx context.Context) error {
-	m.mu.Lock()
-	for _, s := range m.sessions {
-		s.observe()
-	}
-	d := Delivery{}
-	before := m.cover.frontier
-	m.settle(&d)
-	moved := m.cover.frontier.After(before)
-	m.mu.Unlock()
-	if !moved {
-		return nil
-	}
-	return m.Producer.Put(ctx, d)
-}
-
-// settle adds to d what is newly known of the coverage. The caller holds mu.
-func (m *Manager) settle(d *Delivery) {
-	for _, gap := range m.cover.settle() {
-		g := Gap{Source: m.Name, From: gap.from, To: gap.to, How: "no_connection", Reason: m.lastEnd}
-		m.gap(d, g)
-	}
-	if covered := m.cover.frontier; !covered.IsZero() {
-		move := d.Move
-		d.Move = func(mark *Mark) {
-			if covered.After(mark.Covered) {
-				mark.Covered = covered
-			}
-			if move != nil {
-				move(mark)
-			}
-		}
-	}
-}
-
-// gap writes a gap down. The caller holds mu.
-func (m *Manager) gap(d *Delivery, g Gap) {
-	m.status.Gaps++
-	m.status.GapTime += g.To.Sub(g.From)
-	m.log.Warn("gap: the provider did not deliver this", "from", g.From, "to", g.To, "how", g.How, "reason", g.Reason)
-	if m.Gaps != "" {
-		d.Beside = append(d.Beside, stream.Put{Stream: m.Gaps, Source: m.Name, Events: []leat.Event{g.record()}})
-	}
-}
-
-// deliver stores what a connection has brought.
-func (m *Manager) deliver(ctx context.Context, s *session, events []leat.Event) error {
-	var cursor leat.Cursor
-	for i := range events {
-		m.mapping.apply(&events[i])
-		cursor = cmp.Or(events[i].Cursor, cursor)
-	}
-	d := Delivery{Events: events}
-	m.mu.Lock()
-	s.data(time.Now(), int64(len(events)))
-	leads := len(m.sessions) > 0 && m.sessions[0] == s && cursor != ""
-	if leads {
-		d.Move = func(mark *Mark) { mark.Cursor = cursor }
-	}
-	m.settle(&d)
-	m.mu.Unlock()
-	if err := m.Producer.Put(ctx, d); err != nil {
-		return err
-	}
-	if leads {
-		m.mu.Lock()
-		m.cursor = leat.Cursor(string([]byte(cursor))) // not the buffer it came in
-		m.mu.Unlock()
-	}
-	return nil
-}
-
-// handedOver reports whether the old connection was alive after the new one had been taken up; it then covers up to now.
-func (m *Manager) handedOver(old, next *session) bool {
+// fail ends Run with an error of the Producer: what came after it would not be stored either.
+func (m *Manager) fail(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	next.observe()
-	sign := old.last
-	if a, ok := old.conn.(Alive); ok && a.Alive().After(sign) {
-		sign = a.Alive()
+	if m.failure == nil {
+		m.failure = err
 	}
-	if next.span.start.IsZero() || !sign.After(next.span.start) {
-		return false
-	}
-	old.span.life(sign)
-	return true
+	m.stop()
 }
 
-// skipped writes down a message that was left out.
-func (m *Manager) skipped(ctx context.Context, s *session, skip *SkipError) error {
-	now := time.Now()
-	d := Delivery{}
-	m.mu.Lock()
-	s.data(now, 0)
-	m.status.Skipped++
-	m.gap(&d, Gap{Source: m.Name, From: now, To: now, How: skip.Reason, Reason: skip.Error(), Lost: 1})
-	m.settle(&d)
-	m.mu.Unlock()
-	return m.Producer.Put(ctx, d)
+// pulse stores now and then how far the source is covered, so that a restart knows from when on it missed something.
+func (m *Manager) pulse(ctx, late context.Context) {
+	for wait.For(ctx, pulseEvery) == nil {
+		if err := m.store(late); err != nil {
+			m.fail(err)
+		}
+	}
 }

@@ -7,19 +7,27 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/leatstream/leat"
 	"github.com/leatstream/leat/internal/setting"
 )
 
 // session is one live connection of a slot.
 type session struct {
-	m    *Manager
-	slot int
-	conn Conn
-	done chan struct{} // closed when serve has returned
-	err  error         // why it ended; set before done is closed
-	bad  error         // set if the producer failed: the source cannot go on
+	m     *Manager
+	slot  int
+	conn  Conn
+	after position      // what it was asked to follow
+	gone  chan struct{} // closed when nothing more will be received, though some is still to be stored; nil: nobody knows
+	done  chan struct{} // closed when serve has returned
+	lost  error         // why nothing more will be received; set before gone is closed
+	err   error         // why it ended; set before done is closed
 
 	closing atomic.Pointer[EndKind] // why we closed it ourselves
+	waiting atomic.Bool             // for the provider
+
+	// Owned by serve: what tells messages that are left out from each other.
+	place   uint64 // of the last event
+	skipped int    // since then
 
 	// Guarded by the Manager's mutex.
 	span   *span
@@ -27,18 +35,25 @@ type session struct {
 	first  time.Time // first data
 	last   time.Time // last data
 	events int64
+	empty  int64 // messages without content
 }
 
-// start registers a connection and begins to read it.
-func (m *Manager) start(late context.Context, slot int, conn Conn, resumed bool) *session {
-	s := &session{m: m, slot: slot, conn: conn, done: make(chan struct{}), opened: time.Now()}
+// start registers a connection and begins to read it. Its events are stored after those of the one before it, which may be nil.
+func (m *Manager) start(late context.Context, s, before *session) {
+	s.m, s.done, s.opened, s.place = m, make(chan struct{}), time.Now(), s.after.place
 	m.mu.Lock()
-	s.span = m.cover.begin(resumed)
+	s.span = m.cover.begin(s.after, m.Settings.CursorMode == inclusive)
 	m.sessions = append(m.sessions, s)
-	m.status.slot(slot, Live, s.opened)
+	m.status.slot(s.slot, Live, s.opened)
 	m.mu.Unlock()
-	go s.serve(late)
-	return s
+	if w, ok := s.conn.(Watched); ok {
+		s.gone = make(chan struct{})
+		go func() {
+			s.lost = w.Wait(late)
+			close(s.gone)
+		}()
+	}
+	go s.serve(late, before)
 }
 
 // close ends the connection for a reason of ours. What it has received is still delivered.
@@ -50,58 +65,112 @@ func (s *session) close(why EndKind) {
 	_ = s.conn.Close()
 }
 
-func (s *session) serve(ctx context.Context) {
+func (s *session) serve(ctx context.Context, before *session) {
 	defer close(s.done)
-	stall := time.AfterFunc(time.Hour, func() { s.close(EndStall) })
+	if before != nil {
+		<-before.done
+	}
+	var stall *time.Timer
+	stall = time.AfterFunc(time.Hour, func() { s.stalled(stall) })
 	stall.Stop()
 	defer stall.Stop()
 	for {
+		s.waiting.Store(true)
 		if s.m.Settings.Stall != setting.Off {
 			stall.Reset(s.m.Settings.Stall) // it runs only while we wait for the provider
 		}
 		events, err := s.conn.Next(ctx)
+		s.waiting.Store(false)
 		stall.Stop()
 		var skip *SkipError
 		switch {
 		case errors.As(err, &skip):
-			s.bad = s.m.skipped(ctx, s, skip)
+			err = s.m.skipped(ctx, s, skip)
 		case err != nil:
 			s.ended(err)
 			return
 		default:
-			s.bad = s.m.deliver(ctx, s, events)
+			err = s.m.deliver(ctx, s, events)
 		}
-		if s.bad != nil {
-			s.ended(s.bad)
+		if err != nil {
+			s.m.fail(err)
+			s.ended(err)
 			return
 		}
 	}
 }
 
-// data tells that the connection brought something. The caller holds the Manager's mutex.
-func (s *session) data(now time.Time, n int64) {
-	if s.first.IsZero() {
-		s.first = now
+// stalled ends the connection, unless a long message is on its way.
+func (s *session) stalled(again *time.Timer) {
+	if !s.waiting.Load() {
+		return
 	}
-	s.last = now
+	if w, ok := s.conn.(Watched); ok {
+		if left := s.m.Settings.Stall - time.Since(w.Signs().Progress); left > 0 {
+			again.Reset(left)
+			return
+		}
+	}
+	s.close(EndStall)
+}
+
+// signs returns the signs of life of the connection. One that does not watch its provider received just now what it handed out last.
+func (s *session) signs() Signs {
+	if w, ok := s.conn.(Watched); ok {
+		return w.Signs()
+	}
+	now := time.Now()
+	return Signs{First: now, Data: now}
+}
+
+// data tells that the connection brought something up to a time. The caller holds the Manager's mutex.
+func (s *session) data(at time.Time, n int64) {
+	if s.first.IsZero() {
+		s.first = at
+	}
+	s.last = at
 	s.events += n
 	s.m.status.Events += n
-	s.m.status.LastData = now
-	s.span.life(now)
+	if at.After(s.m.status.LastData) {
+		s.m.status.LastData = at
+	}
+	s.span.life(at)
 }
 
 // observe takes other signs of life into account. A pong proves that the connection was taken up; beyond that it counts
 // only where no stall time is set: where one is, a provider that answers pings and sends no data is not trusted. The
 // caller holds the Manager's mutex.
 func (s *session) observe() {
-	a, ok := s.conn.(Alive)
+	w, ok := s.conn.(Watched)
 	if !ok {
 		return
 	}
-	at := a.Alive()
-	if !at.IsZero() && (s.span.start.IsZero() || s.m.Settings.Stall == setting.Off) {
-		s.span.life(at)
+	signs := w.Signs()
+	if !signs.First.IsZero() {
+		s.span.begun(signs.First)
 	}
+	if !signs.Answer.IsZero() && s.m.Settings.Stall == setting.Off {
+		s.span.life(signs.Answer)
+	}
+	s.m.status.Empty += signs.Empty - s.empty
+	s.empty = signs.Empty
+	if s.empty > 0 && !s.m.empty {
+		s.m.empty = true
+		s.m.log.Warn("messages without content are dropped; this is told once", "connection", s.slot)
+	}
+}
+
+// passed notes the place of the last event. It belongs to serve, as skipping does.
+func (s *session) passed(events []leat.Event) {
+	if place := positionOf(&events[len(events)-1]).place; place != 0 {
+		s.place, s.skipped = place, 0
+	}
+}
+
+// skipping returns what tells a message that is left out from others.
+func (s *session) skipping(skip *SkipError) oversize {
+	s.skipped++
+	return oversize{bytes: skip.Bytes, after: s.place, nth: s.skipped}
 }
 
 // ended settles everything when the connection is over.
@@ -113,11 +182,10 @@ func (s *session) ended(err error) {
 	m.mu.Lock()
 	s.observe()
 	if end.Kind == EndClose {
-		s.span.life(now) // whatever the provider sent before it said goodbye has arrived
+		s.span.life(s.signs().Data) // whatever the provider sent before it said goodbye has arrived
 	}
-	s.span.live = false
+	s.span.live, s.span.reason = false, end.Error()
 	m.sessions = slices.DeleteFunc(m.sessions, func(o *session) bool { return o == s })
-	m.lastEnd = end.Error()
 	m.status.ended(s.slot, end, now)
 	m.mu.Unlock()
 	s.err = end
@@ -127,6 +195,16 @@ func (s *session) ended(err error) {
 		return
 	}
 	log.Warn("connection ended", "error", end.Err)
+}
+
+// over reports whether nothing more will be received.
+func (s *session) over() bool {
+	select {
+	case <-s.gone:
+		return true
+	default:
+		return false
+	}
 }
 
 // why says why the connection ended: our own reason, if we closed it, else the provider's.
@@ -145,9 +223,9 @@ func (s *session) why(err error) *EndError {
 	return &EndError{Kind: EndRead, Err: err}
 }
 
-// steady reports whether the connection brought data for long enough to be trusted.
+// steady reports whether the connection brought data for long enough, or any and lived long enough, to be trusted.
 func (s *session) steady() bool {
 	s.m.mu.Lock()
 	defer s.m.mu.Unlock()
-	return !s.first.IsZero() && s.last.Sub(s.first) >= steadyData
+	return !s.first.IsZero() && (s.last.Sub(s.first) >= steadyData || time.Since(s.opened) >= steadyLife)
 }

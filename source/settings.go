@@ -1,9 +1,12 @@
 package source
 
 import (
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/leatstream/leat/internal/expression"
+	"github.com/leatstream/leat/internal/setting"
 )
 
 // Settings are the fields that every source has, whatever its transport.
@@ -19,7 +22,7 @@ type Settings struct {
 	MaxAge time.Duration `yaml:"max_age" default:"off" min:"1s"`
 
 	// A connection that brings no data for so long is replaced, and the time since its last data counts as a gap unless another
-	// connection covers it. "off": never; for feeds that may be silent, where answers to pings have to do.
+	// connection covers it. At least 1s. "off": never; for feeds that may be silent, where answers to pings have to do.
 	Stall time.Duration `yaml:"stall" default:"60s"`
 
 	// The longest pause between two attempts to connect. After a refusal (close code 1008, most HTTP statuses from 400 to 499)
@@ -39,13 +42,56 @@ type Settings struct {
 	// It becomes durable together with the event. Default: a connection begins where the provider begins.
 	Cursor expression.Value `yaml:"cursor"`
 
+	// What a provider sends when it is asked for a cursor. "inclusive": it begins with the event of that cursor. Where the
+	// first event has another cursor, the provider did not go back far enough, and a gap record says so. "exclusive": it begins
+	// behind it, which proves nothing: that it goes back far enough is taken on trust.
+	CursorMode string `yaml:"cursor_mode" default:"exclusive" enum:"exclusive,inclusive"`
+
 	// The partition key: events of one key keep their order and share a shard. Without it
 	// every event of the source has the source's name as its key.
 	PartitionKey expression.Value `yaml:"partition_key"`
 
-	// How long an event_id is remembered, also over restarts.
+	// How long an event_id is remembered, also over restarts. Time in which nothing was heard from the provider does not count: one that
+	// was away, or a leat that was stopped, goes on where it was.
 	DedupeWindow time.Duration `yaml:"dedupe_window" default:"10m" min:"10s"`
 
 	// How many event_ids are remembered, at 40 to 80 bytes of memory each. Whichever of the two limits is reached first counts.
 	DedupeEvents int `yaml:"dedupe_events" default:"1000000" min:"1000" max:"100000000"`
+}
+
+// inclusive is the cursor_mode of a provider that begins with the event of the cursor.
+const inclusive = "inclusive"
+
+// leastStall is no min tag: that would refuse "off", too.
+const leastStall = time.Second
+
+// Check returns what is wrong with the settings taken together.
+func (s *Settings) Check() error {
+	var wrong []error
+	if s.Stall != setting.Off && s.Stall != 0 && s.Stall < leastStall {
+		wrong = append(wrong, &setting.FieldError{
+			Field: "stall", Err: fmt.Errorf("at least %s, got %s", setting.FormatDuration(leastStall), setting.FormatDuration(s.Stall)),
+			Hint: `write "off" to switch it off`,
+		})
+	}
+	if s.CursorMode == inclusive && s.Cursor.IsZero() {
+		wrong = append(wrong, setting.FieldErrorf("cursor_mode", "says how a provider resumes, but cursor is not set"))
+	}
+	return errors.Join(wrong...)
+}
+
+// CheckCursor returns what is wrong with a cursor that the settings of an adapter use, or do not.
+func (s *Settings) CheckCursor(adapter any) error {
+	r, ok := adapter.(Resumer)
+	switch {
+	case !ok:
+	case !s.Cursor.IsZero() && !r.UsesCursor():
+		return &setting.FieldError{
+			Field: "cursor", Err: errors.New("nothing uses {{cursor}}, so that no connection resumes from it"),
+			Hint: "use {{cursor}} where the provider expects the position, or leave cursor out",
+		}
+	case s.Cursor.IsZero() && r.UsesCursor():
+		return &setting.FieldError{Field: "cursor", Err: errors.New("{{cursor}} is used, but cursor is not set, so that it is always empty"), Hint: "say where in an event its position is"}
+	}
+	return nil
 }

@@ -15,32 +15,30 @@ import (
 // opened before it is closed. One goroutine owns it. Its methods take two contexts: ctx ends the work, late, a grace time after it,
 // what is finished then.
 type slot struct {
-	m       *Manager
-	n       int
-	backoff backoff
-	retired sync.WaitGroup // connections that are being closed
+	m        *Manager
+	n        int
+	backoff  backoff
+	retired  sync.WaitGroup // connections that are being closed, or whose events are still being stored
+	draining *session       // the one before, if it has ended but what it received may not be stored yet
+	leaving  *session       // the one that was replaced last
 }
 
-func (s *slot) run(ctx, late context.Context) error {
+func (s *slot) run(ctx, late context.Context) {
 	defer s.retired.Wait()
 	age := s.firstAge()
-	var current *session
 	for {
+		current := s.open(ctx, late)
 		if current == nil {
-			if current = s.open(ctx, late); current == nil {
-				return nil // ctx has ended
-			}
+			return // ctx has ended
 		}
-		next, err := s.watch(ctx, late, current, age)
-		if err != nil || ctx.Err() != nil {
-			return err
+		for current != nil {
+			current, age = s.watch(ctx, late, current, age), s.age()
 		}
-		current, age = next, s.age()
 	}
 }
 
 // watch waits until the connection ends or is to be replaced, and returns its successor if there is one already.
-func (s *slot) watch(ctx, late context.Context, current *session, age time.Duration) (next *session, err error) {
+func (s *slot) watch(ctx, late context.Context, current *session, age time.Duration) (next *session) {
 	var old <-chan time.Time
 	if age > 0 {
 		t := time.NewTimer(age)
@@ -49,53 +47,98 @@ func (s *slot) watch(ctx, late context.Context, current *session, age time.Durat
 	}
 	select {
 	case <-current.done:
+		s.lost(ctx, current, current.err)
+	case <-s.gone(current):
+		s.draining = current
+		s.retired.Go(func() { <-current.done })
+		s.lost(ctx, current, current.why(current.lost))
 	case <-old:
 		if !s.m.Settings.EventID.IsZero() {
 			return s.replace(ctx, late, current)
 		}
 		current.close(EndRotation) // without identities both would be stored: a short gap is the lesser evil, and it is reported
 		<-current.done
-		return nil, current.bad
 	case <-ctx.Done():
 		current.close(EndShutdown)
 		<-current.done
 	}
-	if current.bad != nil || ctx.Err() != nil {
-		return nil, current.bad
+	return nil
+}
+
+// gone returns what is closed when the next connection may be opened while the events of the current one are still being
+// stored: one at a time, and only where a provider that goes back to the last stored event makes nothing double.
+func (s *slot) gone(current *session) <-chan struct{} {
+	settings := &s.m.Settings
+	if !ended(s.draining) || !settings.Cursor.IsZero() && settings.EventID.IsZero() {
+		return nil
 	}
+	return current.gone
+}
+
+// ended reports whether there is nothing left of a connection, or no connection.
+func ended(s *session) bool {
+	if s == nil {
+		return true
+	}
+	select {
+	case <-s.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// lost waits before the connection after one that has ended.
+func (s *slot) lost(ctx context.Context, current *session, cause error) {
 	if current.steady() {
 		s.backoff.forget()
 	}
-	s.pause(ctx, current.err)
-	return nil, nil
+	s.pause(ctx, cause)
 }
 
-// replace opens the successor and closes the old connection a little later.
-func (s *slot) replace(ctx, late context.Context, old *session) (*session, error) {
+// replace opens the successor and closes the old connection a little later. Where the old one ends before, there is no successor yet.
+func (s *slot) replace(ctx, late context.Context, old *session) *session {
+	if p := s.leaving; p != nil { // a third one would hold its events in memory, too
+		select {
+		case <-p.done:
+		case <-old.done:
+		case <-ctx.Done():
+		}
+	}
 	if old.steady() {
 		s.backoff.forget()
 	}
-	next := s.open(ctx, late)
+	opening, cancel := context.WithCancel(ctx)
+	defer cancel()
 	s.retired.Go(func() {
-		if next == nil {
-			old.close(EndShutdown)
-		} else {
-			s.retire(ctx, old, next)
+		select {
+		case <-old.done:
+			cancel()
+		case <-opening.Done():
 		}
-		<-old.done
 	})
-	if next == nil {
-		s.retired.Wait()
-		return nil, old.bad
+	next := s.open(opening, late)
+	switch {
+	case next != nil:
+		s.leaving = old
+		s.retired.Go(func() {
+			s.retire(ctx, old, next)
+			<-old.done
+		})
+	case ctx.Err() != nil:
+		old.close(EndShutdown)
+		<-old.done
+	default:
+		s.lost(ctx, old, old.err)
 	}
-	return next, nil
+	return next
 }
 
 // retire closes a connection that has a successor: once they have been open together for a while, and the old one has given a
 // sign of life after the first one of the new, so that one of them covered every moment.
 func (s *slot) retire(ctx context.Context, old, next *session) {
 	for waited := time.Duration(0); waited < longestOverlap; waited += overlapStep {
-		if wait.For(ctx, overlapStep) != nil {
+		if wait.For(ctx, overlapStep) != nil || ended(old) {
 			break
 		}
 		if waited+overlapStep >= rotationOverlap && s.m.handedOver(old, next) {
@@ -107,14 +150,17 @@ func (s *slot) retire(ctx context.Context, old, next *session) {
 
 // open tries until there is a connection, or ctx ends: then it returns nil.
 func (s *slot) open(ctx, late context.Context) *session {
-	for ctx.Err() == nil {
-		s.m.setState(s.n, Connecting)
-		s.backoff.attempt(time.Now())
-		cursor := s.m.resume()
-		conn, err := s.m.Source.Open(ctx, cursor)
+	for {
+		if s.m.attempt(ctx, s.n) != nil {
+			return nil
+		}
+		after := s.m.resume()
+		conn, err := s.m.Source.Open(ctx, after.cursor)
 		if err == nil {
-			s.m.log.Info("connected", "connection", s.n, "resumed", cursor != "")
-			return s.m.start(late, s.n, conn, cursor != "")
+			s.m.log.Info("connected", "connection", s.n, "resumed", after.cursor != "")
+			next := &session{slot: s.n, conn: conn, after: after}
+			s.m.start(late, next, s.draining)
+			return next
 		}
 		if ctx.Err() != nil {
 			return nil
@@ -126,7 +172,6 @@ func (s *slot) open(ctx, late context.Context) *session {
 		s.m.notOpened(s.n, end)
 		s.pause(ctx, end)
 	}
-	return nil
 }
 
 // pause waits before the next attempt.

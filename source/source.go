@@ -34,11 +34,40 @@ type Conn interface {
 	Close() error
 }
 
-// Alive is implemented by a Conn that hears from its provider beside events.
-type Alive interface {
-	// Alive returns when the provider last proved that it would have delivered,
-	// for example by answering a ping. Zero: never. It may be called at any time.
-	Alive() time.Time
+// Watched is implemented by a Conn that knows more of its provider than the events it hands out. Its methods may be
+// called at any time.
+type Watched interface {
+	// Signs returns the signs of life up to now.
+	Signs() Signs
+
+	// Wait returns why the connection has ended as soon as nothing more will be received, though Next may still have
+	// something to hand out; or the error of ctx if that ends before.
+	Wait(ctx context.Context) error
+}
+
+// Signs are the signs of life of a connection. A zero time means none yet. By calling Next the caller says that
+// it is done with what Next returned before.
+type Signs struct {
+	// First is when the provider had taken the connection up: it sent something, or answered a ping.
+	First time.Time
+
+	// Data is the time up to which what the provider sent has been handed out, as far as its messages and its goodbye show.
+	Data time.Time
+
+	// Answer is the time up to which what the provider sent is done with, as its answer to a ping shows.
+	Answer time.Time
+
+	// Progress is when a part of the message that is being read arrived; zero between messages.
+	Progress time.Time
+
+	// Empty is how many messages without content were dropped.
+	Empty int64
+}
+
+// Resumer is implemented by the settings of a Source that can ask its provider for what follows a cursor.
+type Resumer interface {
+	// UsesCursor reports whether the settings do.
+	UsesCursor() bool
 }
 
 // Aborter is implemented by a Conn that can be ended at once, without the goodbye of Close.

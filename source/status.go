@@ -1,12 +1,14 @@
 package source
 
 import (
+	"context"
 	"errors"
 	"maps"
 	"slices"
 	"time"
 
 	"github.com/leatstream/leat"
+	"github.com/leatstream/leat/internal/wait"
 )
 
 // State is what a source or one of its connections is doing.
@@ -34,6 +36,7 @@ type Status struct {
 	Gaps      int64         `json:"gaps"`               // gap records written since the start
 	GapTime   time.Duration `json:"gap_time_ns"`        // the time they cover
 	Skipped   int64         `json:"skipped"`            // messages left out, such as those that are too large
+	Empty     int64         `json:"empty,omitempty"`    // messages without content, which are dropped
 	Opened    int64         `json:"opened"`             // connections opened since the start
 	Ends      map[End]int64 `json:"-"`                  // why connections ended
 	LastEnd   string        `json:"last_end,omitempty"` // the last reason, in words
@@ -64,9 +67,11 @@ func (m *Manager) Status() Status {
 	s.Name = m.Name
 	s.Slots = slices.Clone(s.Slots)
 	s.Ends = maps.Clone(s.Ends)
-	s.Cursor, s.Covered = m.cursor, m.cover.frontier
-	if len(m.cover.spans) > 0 || s.Opened > 0 {
-		s.GapSince = m.cover.open()
+	s.Cursor, s.Covered, s.GapSince = m.at.cursor, m.cover.frontier, m.cover.open()
+	for _, o := range m.sessions {
+		if !o.over() && s.Slots[o.slot].State != Live { // its successor is being opened
+			s.Slots[o.slot].State, s.Slots[o.slot].Until = Live, time.Time{}
+		}
 	}
 	s.State = Connecting
 	for _, slot := range s.Slots {
@@ -94,24 +99,36 @@ func (s *Status) ended(n int, end *EndError, now time.Time) {
 	s.Slots[n].refused = end.Refused()
 }
 
-func (m *Manager) setState(n int, state State) {
+// attempt waits until the next attempt to connect may be made, or ctx ends.
+func (m *Manager) attempt(ctx context.Context, n int) error {
+	m.mu.Lock()
+	now := time.Now()
+	d := m.budget.take(now)
+	if d > 0 {
+		m.status.slot(n, Waiting, now)
+		m.status.Slots[n].Until = now.Add(d)
+	}
+	m.mu.Unlock()
+	if err := wait.For(ctx, d); err != nil {
+		return err
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.status.slot(n, state, time.Now())
+	m.status.slot(n, Connecting, time.Now())
+	return nil
 }
 
-// resume returns the cursor for the next connection.
-func (m *Manager) resume() leat.Cursor {
+// resume returns the position that the next connection is to follow.
+func (m *Manager) resume() position {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.cursor
+	return m.at
 }
 
 // notOpened notes an attempt that did not become a connection.
 func (m *Manager) notOpened(n int, end *EndError) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.lastEnd = end.Error()
 	m.status.ended(n, end, time.Now())
 }
 

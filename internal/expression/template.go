@@ -1,11 +1,12 @@
 package expression
 
 import (
-	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/expr-lang/expr"
+	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/vm"
 )
 
@@ -19,9 +20,11 @@ type Template struct {
 type part struct {
 	text    string
 	program *vm.Program // nil: only text
+	column  int         // of the expression
 }
 
-// ParseTemplate returns the Template of a text. The error names the expression and the column in it.
+// ParseTemplate returns the Template of a text. Its error, as that of Expand, names a column and never repeats the text: templates
+// hold secrets.
 func ParseTemplate(source string) (Template, error) {
 	t := Template{source: source}
 	rest := source
@@ -33,15 +36,15 @@ func ParseTemplate(source string) (Template, error) {
 		if !found {
 			return t, nil
 		}
-		end := closing(after)
+		end, column := closing(after), utf8.RuneCountInString(source[:len(source)-len(after)])+1
 		if end < 0 {
-			return Template{}, fmt.Errorf("%q has {{ without }}", source)
+			return Template{}, fmt.Errorf("the {{ before column %d has no }}", column)
 		}
 		program, err := compile(strings.TrimSpace(after[:end]))
 		if err != nil {
-			return Template{}, err
+			return Template{}, fmt.Errorf("between the {{ }} at column %d is no expression", column)
 		}
-		t.parts = append(t.parts, part{program: program})
+		t.parts = append(t.parts, part{program: program, column: column})
 		rest = after[end+2:]
 	}
 }
@@ -90,6 +93,33 @@ func (t *Template) IsZero() bool { return t.source == "" }
 // String returns the text that was parsed.
 func (t *Template) String() string { return t.source }
 
+// Uses reports whether an expression in t names a variable.
+func (t *Template) Uses(variable string) bool {
+	for _, p := range t.parts {
+		if p.program == nil {
+			continue
+		}
+		v := &naming{variable: variable}
+		root := p.program.Node()
+		if ast.Walk(&root, v); v.found {
+			return true
+		}
+	}
+	return false
+}
+
+type naming struct {
+	variable string
+	found    bool
+}
+
+// Visit implements ast.Visitor.
+func (v *naming) Visit(node *ast.Node) {
+	if n, ok := (*node).(*ast.IdentifierNode); ok && n.Value == v.variable {
+		v.found = true
+	}
+}
+
 // Expand returns the text with every expression replaced by its value, passed through
 // escape if that is not nil. What does not exist becomes the empty text.
 func (t *Template) Expand(variables map[string]any, escape func(string) string) (string, error) {
@@ -101,7 +131,7 @@ func (t *Template) Expand(variables map[string]any, escape func(string) string) 
 		}
 		value, err := expr.Run(p.program, variables)
 		if err != nil {
-			return "", errors.Join(fmt.Errorf("expand %q", t.source), err)
+			return "", fmt.Errorf("the expression at column %d has no value here", p.column)
 		}
 		text, _ := textOf(value)
 		if escape != nil {

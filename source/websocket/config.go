@@ -3,6 +3,7 @@ package websocket
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"time"
@@ -31,10 +32,10 @@ type Config struct {
 	// twice as long.
 	Timeout time.Duration `yaml:"timeout" default:"10s" min:"100ms"`
 
-	// How often a ping is sent. "off": never.
+	// How often a ping is sent. At least 1s. "off": never.
 	Ping time.Duration `yaml:"ping" default:"15s"`
 
-	// How long to wait for the answer to a ping before the connection counts as dead.
+	// How long to wait for the answer to a ping before the connection counts as dead, if nothing else arrives meanwhile.
 	PongWait time.Duration `yaml:"pong_wait" default:"10s" min:"100ms"`
 
 	// The largest message, after decompression. A larger one is left out and becomes a gap record; the
@@ -45,20 +46,43 @@ type Config struct {
 	Compression string `yaml:"compression" default:"offer" enum:"offer,off"`
 }
 
-// Check returns what is wrong with the settings taken together.
+// Check returns what is wrong with the settings taken together. It repeats no text of theirs, which may hold secrets.
 func (c *Config) Check() error {
+	return errors.Join(c.checkAddress(), c.checkPing())
+}
+
+func (c *Config) checkAddress() error {
 	text, err := c.URL.Expand(map[string]any{"cursor": ""}, url.QueryEscape)
 	if err != nil {
 		return &setting.FieldError{Field: "url", Err: err}
 	}
 	u, err := url.Parse(text)
-	if err != nil {
-		return &setting.FieldError{Field: "url", Err: fmt.Errorf("not an address: %w", err)}
-	}
-	if u.Scheme != "ws" && u.Scheme != "wss" || u.Host == "" {
-		return &setting.FieldError{Field: "url", Err: fmt.Errorf("expected an address that begins with ws:// or wss://, got %q", u.Redacted())}
+	switch {
+	case err != nil:
+		return &setting.FieldError{Field: "url", Err: errors.New("not an address")}
+	case u.Scheme == "http" || u.Scheme == "https":
+		return &setting.FieldError{Field: "url", Err: fmt.Errorf("expected an address that begins with ws:// or wss://, got %s://", u.Scheme)}
+	case u.Scheme != "ws" && u.Scheme != "wss" || u.Host == "":
+		return &setting.FieldError{Field: "url", Err: errors.New("expected an address that begins with ws:// or wss://")}
 	}
 	return nil
+}
+
+func (c *Config) checkPing() error {
+	if c.Ping == setting.Off || c.Ping == 0 || c.Ping >= time.Second {
+		return nil
+	}
+	return &setting.FieldError{Field: "ping", Err: fmt.Errorf("at least 1s, got %s", setting.FormatDuration(c.Ping)), Hint: `write "off" to switch it off`}
+}
+
+// UsesCursor implements source.Resumer.
+func (c *Config) UsesCursor() bool {
+	for _, t := range c.Query {
+		if t.Uses("cursor") {
+			return true
+		}
+	}
+	return c.URL.Uses("cursor") || c.Subscribe.text.Uses("cursor")
 }
 
 // Message is a text to be sent. In YAML it is a text, or a mapping or list that is sent as JSON.

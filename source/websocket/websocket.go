@@ -3,16 +3,12 @@ package websocket
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
-	"strconv"
-	"strings"
 	"sync"
-	"time"
 
 	"github.com/coder/websocket"
 
@@ -41,15 +37,16 @@ func (s *Source) Open(ctx context.Context, after leat.Cursor) (source.Conn, erro
 	if err != nil {
 		return nil, err
 	}
-	ws, err := s.dial(ctx, address)
+	c, err := s.dial(ctx, address)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.subscribe(ctx, ws, vars); err != nil {
-		_ = ws.CloseNow()
+	if err := s.subscribe(ctx, c.ws, vars); err != nil {
+		_ = c.ws.CloseNow()
 		return nil, err
 	}
-	return newConn(ws, &s.Config), nil
+	c.start()
+	return c, nil
 }
 
 func (s *Source) prepare() {
@@ -62,13 +59,9 @@ func (s *Source) prepare() {
 			TLSHandshakeTimeout:    s.Config.Timeout,
 			ResponseHeaderTimeout:  s.Config.Timeout,
 			MaxResponseHeaderBytes: 64 << 10,
+			IdleConnTimeout:        s.Config.Timeout,
 		},
-		CheckRedirect: func(_ *http.Request, via []*http.Request) error {
-			if len(via) > 3 {
-				return errors.New("more than three redirects")
-			}
-			return nil
-		},
+		CheckRedirect: redirect,
 	}
 }
 
@@ -80,7 +73,7 @@ func (s *Source) address(vars map[string]any) (string, error) {
 	}
 	u, err := url.Parse(text)
 	if err != nil {
-		return "", fmt.Errorf("url: %w", err)
+		return "", errNoAddress // the cause repeats the address, which may hold a secret
 	}
 	query := u.Query()
 	for name, template := range s.Config.Query {
@@ -98,9 +91,12 @@ func (s *Source) address(vars map[string]any) (string, error) {
 	return u.String(), nil
 }
 
-func (s *Source) dial(ctx context.Context, address string) (*websocket.Conn, error) {
+// dial returns a conn that is still to be started.
+func (s *Source) dial(ctx context.Context, address string) (*conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*s.Config.Timeout)
 	defer cancel()
+	c := &conn{config: &s.Config}
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(got httptrace.GotConnInfo) { c.raw = below(got.Conn) }})
 	header := http.Header{"User-Agent": {version.UserAgent()}}
 	for name, value := range s.Config.Headers {
 		header.Set(name, value.Reveal())
@@ -110,41 +106,24 @@ func (s *Source) dial(ctx context.Context, address string) (*websocket.Conn, err
 		mode = websocket.CompressionDisabled
 	}
 	ws, response, err := websocket.Dial(ctx, address, &websocket.DialOptions{
-		HTTPClient: s.client, HTTPHeader: header, CompressionMode: mode, Host: header.Get("Host"),
+		HTTPClient: s.client, HTTPHeader: header, CompressionMode: mode, Host: header.Get("Host"), OnPongReceived: c.pong,
 	})
 	if err != nil {
 		return nil, s.refused(response, err)
 	}
-	return ws, nil
+	c.ws = ws
+	return c, nil
 }
 
-// refused says why there is no connection. The error of the library is left out where it would repeat the
-// address, which may hold a secret.
-func (s *Source) refused(response *http.Response, err error) error {
-	if response == nil || response.StatusCode == http.StatusSwitchingProtocols {
-		var inner *url.Error
-		if errors.As(err, &inner) {
-			err = inner.Err
+// below returns the network connection under TLS.
+func below(c net.Conn) net.Conn {
+	for {
+		t, ok := c.(interface{ NetConn() net.Conn })
+		if !ok {
+			return c
 		}
-		return &source.EndError{Kind: source.EndDial, Err: err}
+		c = t.NetConn()
 	}
-	body, _ := io.ReadAll(io.LimitReader(response.Body, 256))
-	_ = response.Body.Close()
-	return &source.EndError{
-		Kind: source.EndHTTP, Code: response.StatusCode, Reason: clean(string(body)),
-		RetryAfter: retryAfter(response.Header.Get("Retry-After"), time.Now()),
-	}
-}
-
-// retryAfter reads the header of RFC 9110 §10.2.3: seconds, or a date.
-func retryAfter(value string, now time.Time) time.Duration {
-	if seconds, err := strconv.Atoi(strings.TrimSpace(value)); err == nil && seconds > 0 {
-		return time.Duration(min(seconds, 1<<31)) * time.Second
-	}
-	if at, err := http.ParseTime(value); err == nil {
-		return max(0, at.Sub(now))
-	}
-	return 0
 }
 
 func (s *Source) subscribe(ctx context.Context, ws *websocket.Conn, vars map[string]any) error {
@@ -158,22 +137,7 @@ func (s *Source) subscribe(ctx context.Context, ws *websocket.Conn, vars map[str
 		err = ws.Write(ctx, websocket.MessageText, []byte(text))
 	}
 	if err != nil {
-		return &source.EndError{Kind: source.EndSubscribe, Err: err}
+		return &source.EndError{Kind: source.EndSubscribe, Err: fmt.Errorf("subscribe: %w", err)}
 	}
 	return nil
-}
-
-// clean makes a text of the provider fit for a log: one line of at most 256 bytes.
-func clean(text string) string {
-	text = strings.ToValidUTF8(text, "?")
-	text = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, text)
-	if len(text) > 256 {
-		text = strings.ToValidUTF8(text[:256], "") + "…"
-	}
-	return strings.TrimSpace(text)
 }

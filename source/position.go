@@ -1,0 +1,50 @@
+package source
+
+import (
+	"cmp"
+	"hash/maphash"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/leatstream/leat"
+)
+
+// position is where in what a provider sends an event is.
+type position struct {
+	cursor leat.Cursor
+	time   time.Time // when the event happened; zero: unknown
+	place  uint64    // tells the event from others; 0: unknown
+}
+
+var placeSeed = maphash.MakeSeed()
+
+// positionOf returns the position of an event. It shares memory with it.
+func positionOf(e *leat.Event) position {
+	p := position{cursor: e.Cursor, time: e.Time}
+	if id := cmp.Or(e.ID, string(e.Cursor)); id != "" {
+		p.place = maphash.String(placeSeed, id)
+	}
+	return p
+}
+
+// kept returns p with memory of its own.
+func (p position) kept() position {
+	p.cursor = leat.Cursor(strings.Clone(string(p.cursor)))
+	return p
+}
+
+// shown is the cursor for a text, bounded.
+func (p position) shown() string {
+	const most = 80
+	text := string(p.cursor)
+	if len(text) > most {
+		end := most
+		for end > 0 && !utf8.RuneStart(text[end]) {
+			end--
+		}
+		text = text[:end] + "…"
+	}
+	return strconv.Quote(text)
+}

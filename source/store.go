@@ -1,0 +1,157 @@
+package source
+
+import (
+	"context"
+	"time"
+
+	"github.com/leatstream/leat"
+	"github.com/leatstream/leat/stream"
+)
+
+// What the Manager hands to its Producer. The coverage moves only inside Delivery.Move, that is, in the order in which
+// deliveries become durable: so it is never stored before the events it speaks for.
+
+// deliver stores what a connection has brought.
+func (m *Manager) deliver(ctx context.Context, s *session, events []leat.Event) error {
+	var first, last position // with a cursor
+	for i := range events {
+		m.mapping.apply(&events[i])
+		if events[i].Cursor != "" {
+			last = positionOf(&events[i])
+			if first.cursor == "" {
+				first = last
+			}
+		}
+	}
+	signs := s.signs()
+	leads := false
+	err := m.Producer.Put(ctx, Delivery{Events: events, Move: func(mark *Mark, known bool) []stream.Put {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		s.observe()
+		m.cover.prove(s.span, first, known, signs.First)
+		s.data(signs.Data, int64(len(events)))
+		if leads = m.sessions[0] == s && last.cursor != ""; leads {
+			mark.Cursor, mark.Time = last.cursor, last.time
+		}
+		return m.settle(mark)
+	}})
+	if err != nil {
+		return err
+	}
+	s.passed(events)
+	if leads {
+		m.mu.Lock()
+		m.at = last.kept() // not the buffer it came in
+		m.mu.Unlock()
+	}
+	return nil
+}
+
+// skipped writes down a message that was left out, once, however many connections bring it and however often.
+func (m *Manager) skipped(ctx context.Context, s *session, skip *SkipError) error {
+	what := s.skipping(skip)
+	now := time.Now()
+	signs := s.signs()
+	return m.Producer.Put(ctx, Delivery{Move: func(mark *Mark, _ bool) []stream.Put {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		s.observe()
+		s.data(signs.Data, 0)
+		var puts []stream.Put
+		if m.unknown(what) {
+			m.status.Skipped++
+			puts = m.gap(puts, Gap{Source: m.Name, From: now, To: now, How: skip.Reason, Reason: skip.Error(), Lost: 1})
+		}
+		return append(puts, m.settle(mark)...)
+	}})
+}
+
+// store stores the coverage as it is now.
+func (m *Manager) store(ctx context.Context) error {
+	m.mu.Lock()
+	m.observe()
+	moves := m.cover.moves()
+	m.mu.Unlock()
+	if !moves {
+		return nil
+	}
+	return m.Producer.Put(ctx, Delivery{Move: func(mark *Mark, _ bool) []stream.Put {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.observe()
+		return m.settle(mark)
+	}})
+}
+
+// observe takes the signs of life of all connections into account. The caller holds mu.
+func (m *Manager) observe() {
+	for _, s := range m.sessions {
+		s.observe()
+	}
+}
+
+// settle moves the mark as far as the source is covered, and returns the records of the gaps passed. The caller holds mu.
+func (m *Manager) settle(mark *Mark) (puts []stream.Put) {
+	for _, gap := range m.cover.settle() {
+		puts = m.gap(puts, Gap{Source: m.Name, From: gap.from, To: gap.to, How: gap.how, Reason: gap.reason})
+	}
+	if m.cover.frontier.After(mark.Covered) {
+		mark.Covered = m.cover.frontier
+	}
+	return puts
+}
+
+// gap writes a gap down. The caller holds mu.
+func (m *Manager) gap(puts []stream.Put, g Gap) []stream.Put {
+	m.status.Gaps++
+	m.status.GapTime += g.To.Sub(g.From)
+	m.log.Warn("gap: the provider did not deliver this", "from", g.From, "to", g.To, "how", g.How, "reason", g.Reason)
+	if m.Gaps == "" {
+		return puts
+	}
+	return append(puts, stream.Put{Stream: m.Gaps, Source: m.Name, Events: []leat.Event{g.record()}})
+}
+
+// handedOver reports whether the old connection was alive after the new one had been taken up; it then covers up to now.
+func (m *Manager) handedOver(old, next *session) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.observe()
+	sign := old.span.last
+	if w, ok := old.conn.(Watched); ok && w.Signs().Answer.After(sign) {
+		sign = w.Signs().Answer
+	}
+	if next.span.start.IsZero() || !sign.After(next.span.start) {
+		return false
+	}
+	old.span.life(sign)
+	return true
+}
+
+// oversize tells a message that was left out from others: what follows the same event, is as large and comes at the same place
+// is the same one.
+type oversize struct {
+	bytes int64
+	after uint64 // place of the event before it
+	nth   int    // since then
+}
+
+const rememberedOversize = 64
+
+// unknown reports whether a message was not left out before, and remembers it. Where the event before it is unknown, so is that. The caller holds mu.
+func (m *Manager) unknown(o oversize) bool {
+	if o.after == 0 {
+		return true
+	}
+	for _, known := range m.oversize {
+		if known == o {
+			return false
+		}
+	}
+	if len(m.oversize) == rememberedOversize {
+		m.oversize = m.oversize[1:]
+	}
+	m.oversize = append(m.oversize, o)
+	return true
+}
