@@ -14,7 +14,7 @@ type Settings struct {
 	// At most so many events in one commit.
 	Records int `yaml:"records" default:"10000" min:"1" max:"100000"`
 
-	// At most so many bytes of keys and payloads in one commit.
+	// At most so many bytes in one commit: keys, event_ids and payloads, and 48 bytes for each event. A larger event goes alone.
 	Bytes setting.Size `yaml:"bytes" default:"4MiB" min:"1KiB" max:"8MiB"`
 
 	// How long to wait for more events before a commit that is not full. It delays every event by as much; 0s is right

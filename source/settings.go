@@ -31,7 +31,8 @@ type Settings struct {
 
 	// The identity of an event: a member path (trade_id) or an expression
 	// ([type, product_id, trade_id]). A second event of this source with the same identity is dropped within dedupe_window.
-	// Without it, and for an event that lacks it, nothing is dropped.
+	// Without it, and for an event that lacks it, nothing is dropped; a list with a null in it is no identity. One of more than 1 KiB is
+	// replaced by "sha256:" and its hash.
 	EventID expression.Value `yaml:"event_id"`
 
 	// When an event happened: RFC 3339, or a number of seconds, milliseconds, microseconds
@@ -39,7 +40,8 @@ type Settings struct {
 	EventTime expression.Value `yaml:"event_time"`
 
 	// The provider's position behind an event, to be used as {{cursor}} in the next connection.
-	// It becomes durable together with the event. Default: a connection begins where the provider begins.
+	// It becomes durable together with the event. One of more than 64 KiB is not used. Default: a connection begins where the
+	// provider begins.
 	Cursor expression.Value `yaml:"cursor"`
 
 	// What a provider sends when it is asked for a cursor. "inclusive": it begins with the event of that cursor. Where the
@@ -48,11 +50,14 @@ type Settings struct {
 	CursorMode string `yaml:"cursor_mode" default:"exclusive" enum:"exclusive,inclusive"`
 
 	// The partition key: events of one key keep their order and share a shard. Without it
-	// every event of the source has the source's name as its key.
+	// every event of the source has the source's name as its key. One of more than 256 characters, the limit of Kinesis, is
+	// replaced by "sha256:" and its hash: equal keys stay equal.
 	PartitionKey expression.Value `yaml:"partition_key"`
 
-	// How long an event_id is remembered, also over restarts. Time in which nothing was heard from the provider does not count: one that
-	// was away, or a leat that was stopped, goes on where it was.
+	// How long an event_id is remembered, also over restarts. Only time in which the provider is heard from counts: while it is
+	// away, or Leat is stopped, however long, 20s pass at most, so that what it then repeats is still known. After a restart
+	// the event_ids are read back from the stream. Where a stream is shared with busier sources, what is further back than this
+	// time, measured from the last sign of this source, is looked for among a million records of the others at most.
 	DedupeWindow time.Duration `yaml:"dedupe_window" default:"10m" min:"10s"`
 
 	// How many event_ids are remembered, at 40 to 80 bytes of memory each. Whichever of the two limits is reached first counts.
