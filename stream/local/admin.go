@@ -153,8 +153,10 @@ func (f *frame) delete(name string) error {
 	f.put(spaceKey2("cx", name), binary.BigEndian.AppendUint64(nil, uint64(youngest.Unix())))
 	f.then = append(f.then, func() {
 		f.e.catalog.mu.Lock()
+		defer f.e.catalog.mu.Unlock()
 		delete(f.e.catalog.byName, name)
-		f.e.catalog.mu.Unlock()
+	})
+	f.first = append(f.first, func() {
 		for _, shard := range s.list() {
 			shard.update(func(shard *shardState) { shard.gone = true })
 		}

@@ -124,6 +124,7 @@ type frame struct {
 	touched map[*shardState]bool   // put to in this frame
 	born    uint64                 // ends of the shards that the frame makes, less those it removes
 	changes []change               // keys that are set or removed in this frame
+	first   []func()               // what readers must know before records are removed
 	then    []func()               // what becomes visible once the frame is durable
 	settled []*request             // accepted into this frame
 }
@@ -181,6 +182,7 @@ func batchSize(group []*request) int {
 func (f *frame) reset() {
 	f.batch, f.born = nil, 0
 	f.settled = f.settled[:0]
+	f.first = f.first[:0]
 	f.then = f.then[:0]
 	f.changes = f.changes[:0]
 	clear(f.marks)
@@ -188,7 +190,8 @@ func (f *frame) reset() {
 }
 
 // store makes the frame durable, then visible. Its order is the whole promise: the database, then the
-// high-water file, then the readers, then the acknowledgement.
+// high-water file, then the readers, then the acknowledgement. Removing goes the other way: readers learn of it first, because pebble
+// removes before the sync. Should the sync fail, the engine stops, and what was removed is there again after the next start.
 func (f *frame) store() error {
 	f.number++
 	for _, c := range f.changes {
@@ -207,6 +210,9 @@ func (f *frame) store() error {
 	}
 	if f.e.opts.test.guards.noDurablePosition {
 		f.publish()
+	}
+	for _, first := range f.first {
+		first()
 	}
 	if err := f.e.db.Apply(f.batch, pebble.Sync); err != nil {
 		return fmt.Errorf("commit %d: %w", f.number, err)

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/leatstream/leat/stream"
 )
 
 var errMissing = errors.New("records are missing")
@@ -33,7 +35,13 @@ func (r *reader) damaged(err error, end uint64) error {
 		return fmt.Errorf("%w, and behind it: %w", err, searchErr)
 	}
 	r.rest = storedBatch{}
-	gap := r.gap(to, "damaged", err)
+	switch state := r.shard.load(); {
+	case state.gone:
+		return r.gone()
+	case state.floor > r.next: // removed meanwhile
+		return r.expired(state.floor)
+	}
+	gap := r.gap(to, stream.GapDamaged, err)
 	r.next = to
 	r.e.log.Error("records cannot be read", "stream", gap.Stream, "shard", gap.Shard, "from", gap.From, "to", gap.To, "records", gap.Count, "error", err)
 	return gap

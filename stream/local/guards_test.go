@@ -276,32 +276,49 @@ func TestG2NothingIsAcknowledgedAfterAFailedSync(t *testing.T) {
 	}
 }
 
+// syncGate is a file system whose syncs of the log can be held up.
+type syncGate struct {
+	fs      vfs.FS
+	block   atomic.Bool
+	blocked chan struct{} // takes one value when a sync is held up
+	release chan struct{}
+}
+
+func newSyncGate() *syncGate {
+	g := &syncGate{blocked: make(chan struct{}, 1), release: make(chan struct{})}
+	g.fs = errorfs.Wrap(vfs.NewCrashableMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if (op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData) && strings.HasSuffix(op.Path, ".log") && g.block.Load() {
+			select {
+			case g.blocked <- struct{}{}:
+			default:
+			}
+			<-g.release
+		}
+		return nil
+	}))
+	return g
+}
+
+func (g *syncGate) open() {
+	g.block.Store(false)
+	close(g.release)
+}
+
 // G3: no reader sees a record before it is durable.
 func TestG3ReadersSeeOnlyWhatIsSynced(t *testing.T) {
 	seen := func(opts Options) int {
-		var block atomic.Bool
-		release := make(chan struct{})
-		blocked := make(chan struct{}, 1)
-		opts.FS = errorfs.Wrap(vfs.NewCrashableMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
-			if (op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData) && strings.HasSuffix(op.Path, ".log") && block.Load() {
-				select {
-				case blocked <- struct{}{}:
-				default:
-				}
-				<-release
-			}
-			return nil
-		}))
+		gate := newSyncGate()
+		opts.FS = gate.fs
 		e, err := Open("data", opts)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer e.Close()
 		streamtest.Create(t, e, "s", 1)
-		block.Store(true)
+		gate.block.Store(true)
 		var commit sync.WaitGroup
 		commit.Go(func() { streamtest.Put(t, e, "s", streamtest.Events("x", 5)...) })
-		<-blocked
+		<-gate.blocked
 		n := 0
 		for _, p := range []stream.Position{stream.Oldest(), stream.Latest()} {
 			r, err := e.Read(t.Context(), "s", 0, p)
@@ -316,8 +333,7 @@ func TestG3ReadersSeeOnlyWhatIsSynced(t *testing.T) {
 				}
 			}
 		}
-		block.Store(false)
-		close(release)
+		gate.open()
 		commit.Wait()
 		return n
 	}
@@ -520,90 +536,6 @@ func TestG8DamagedTablesAreReportedGaps(t *testing.T) {
 	}
 	if counts[silent] > 0 || counts[reported] == 0 || counts[refused] == 0 {
 		t.Errorf("damaged tables: %v", counts)
-	}
-}
-
-// G9: puts are refused before the disk is full, and a commit in hand survives the moment when it is.
-func TestG9FullDisksRefusePuts(t *testing.T) {
-	run := func(change func(*guards)) (refused, stopped, acknowledged int) {
-		opts := with(change)
-		mem := vfs.NewCrashableMem()
-		var full atomic.Bool
-		opts.FS = errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
-			if full.Load() && op.Kind == errorfs.OpFileWrite && strings.HasSuffix(op.Path, ".log") {
-				return syscall.ENOSPC
-			}
-			return nil
-		}))
-		e, err := Open("data", opts)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var free atomic.Uint64
-		free.Store(1 << 40)
-		e.space.usage = func() (vfs.DiskUsage, error) { return vfs.DiskUsage{AvailBytes: free.Load(), TotalBytes: 1 << 40}, nil }
-		streamtest.Create(t, e, "s", 1)
-		put := func() {
-			e.space.checked.Store(0)
-			_, err := e.Commit(t.Context(), stream.Commit{Puts: []stream.Put{{Stream: "s", Events: streamtest.Events("x", 1)}}})
-			switch {
-			case err == nil:
-				acknowledged++
-			case errors.Is(err, stream.ErrFull):
-				refused++
-			case errors.Is(err, stream.ErrStopped):
-				stopped++
-			default:
-				t.Fatal(err)
-			}
-		}
-		put()
-		free.Store(1 << 20)
-		put() // the watch sees it first
-		if _, err := e.Commit(t.Context(), stream.Commit{Marks: []stream.Swap{{Mark: stream.Mark{Key: "m", Epoch: 1, Value: []byte("v")}}}}); err != nil && !opts.test.guards.noReserve {
-			t.Errorf("a checkpoint on a nearly full disk: %v", err)
-		}
-		free.Store(1 << 40)
-		put()
-		if opts.test.guards.noReserve {
-			full.Store(true)
-			put()
-		}
-		return refused, stopped, acknowledged
-	}
-	if refused, stopped, acknowledged := run(func(*guards) {}); refused != 1 || stopped != 0 || acknowledged != 2 {
-		t.Errorf("refused %d, stopped %d, acknowledged %d; want 1, 0, 2", refused, stopped, acknowledged)
-	}
-	if refused, stopped, _ := run(func(g *guards) { g.noReserve = true }); refused != 0 || stopped == 0 {
-		t.Errorf("control, unwatched: refused %d, stopped %d; want the engine stopped by a full disk", refused, stopped)
-	}
-}
-
-// G9, the moment of truth: the reserve is freed, the write that found no room is repeated, and the commit is acknowledged.
-func TestG9TheReserveSavesTheCommitInHand(t *testing.T) {
-	mem := vfs.NewCrashableMem()
-	var full atomic.Bool
-	inject := errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if op.Kind == errorfs.OpRemove && strings.HasSuffix(op.Path, reserveFile) {
-			full.Store(false)
-		}
-		if full.Load() && op.Kind == errorfs.OpFileWrite && strings.HasSuffix(op.Path, ".log") {
-			return syscall.ENOSPC
-		}
-		return nil
-	})
-	e, err := Open("data", Options{FS: errorfs.Wrap(mem, inject)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer e.Close()
-	e.space.restore()
-	streamtest.Create(t, e, "s", 1)
-	full.Store(true)
-	e.space.usage = func() (vfs.DiskUsage, error) { return vfs.DiskUsage{AvailBytes: 1 << 40, TotalBytes: 1 << 40}, nil }
-	streamtest.Put(t, e, "s", streamtest.Events("x", 3)...)
-	if got := len(streamtest.ReadStream(t, e, "s")); got != 3 {
-		t.Errorf("%d records, want 3", got)
 	}
 }
 

@@ -117,9 +117,13 @@ func (r *reader) usable(ctx context.Context) error {
 		return err
 	}
 	if r.shard.load().gone {
-		return fmt.Errorf("stream %q: %w", r.shard.stream.name, stream.ErrNoStream)
+		return r.gone()
 	}
 	return nil
+}
+
+func (r *reader) gone() error {
+	return fmt.Errorf("stream %q: %w", r.shard.stream.name, stream.ErrNoStream)
 }
 
 // Close implements stream.Reader.

@@ -134,7 +134,7 @@ func (e *Engine) trimBefore(ctx context.Context, s *shardState, cut time.Time) e
 		meta.Floor, meta.Removed = index, max(total, meta.Removed)
 		f.putShardMeta(s, meta)
 		_ = f.batch.DeleteRange(recordBound(s.stream.id, s.id, state.floor), recordBound(s.stream.id, s.id, index), nil)
-		f.then = append(f.then, func() {
+		f.first = append(f.first, func() {
 			s.update(func(s *shardState) { s.floor, s.removed = meta.Floor, meta.Removed })
 		})
 		return nil
