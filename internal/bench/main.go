@@ -13,7 +13,9 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 )
 
 // options are what the command line says.
@@ -49,6 +51,7 @@ func run(ctx context.Context, o *options) error {
 		measure func(context.Context, *options, *table) error
 	}{{"websocket", measureWebsocket}, {"engine", measureEngine}, {"memory", measureMemory}}
 	t := &table{}
+	begun, waited := time.Now(), pressure()
 	for _, part := range parts {
 		if o.only != "" && !slices.Contains(strings.Split(o.only, ","), part.name) {
 			continue
@@ -57,8 +60,20 @@ func run(ctx context.Context, o *options) error {
 			return fmt.Errorf("measure %s: %w", part.name, err)
 		}
 	}
+	if now := pressure(); now > waited {
+		t.note("for %.0f %% of the time something on this machine waited for a core", 100*(now-waited)/time.Since(begun).Seconds())
+	}
 	t.print(os.Stdout)
 	return nil
+}
+
+// pressure is for how many seconds something has waited for a core since the machine was started; 0 where the kernel does not say.
+func pressure() float64 {
+	text, _ := os.ReadFile("/proc/pressure/cpu")
+	some, _, _ := strings.Cut(string(text), "\n")
+	_, total, _ := strings.Cut(some, "total=")
+	micros, _ := strconv.ParseFloat(total, 64)
+	return micros / 1e6
 }
 
 // tool returns the path of a program, and whether it is there.

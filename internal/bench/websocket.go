@@ -56,6 +56,13 @@ func measureWebsocket(ctx context.Context, o *options, t *table) error {
 	} else {
 		t.note("Redpanda Connect could not be built, so nothing is compared with it.")
 	}
+	cpu := func(name string) float64 {
+		return median(pick(runs[name], func(r report) float64 { return r.cpu }))
+	}
+	t.note("by processor time: reading only takes %.2f of what storing takes", cpu("nowhere")/cpu("durable"))
+	if len(runs["rival"]) > 0 {
+		t.note("by processor time: Redpanda Connect takes %.1f times what storing takes", cpu("rival")/cpu("durable"))
+	}
 	for _, name := range []string{"nowhere", "durable", "once", "rival"} {
 		if len(runs[name]) > 0 {
 			t.note("websocket %-8s %s", name+":", costs(runs[name]))
