@@ -14,11 +14,10 @@ import (
 	"github.com/leatstream/leat/stream"
 )
 
-// What a provider can make long ends up in the stream or in the mark, and must not fill them.
+// What a provider can make long must not fill the stream. For cursors see source.MaxCursor.
 const (
-	maxKey    = 256      // characters of a partition key
-	maxID     = 1 << 10  // bytes of an ID
-	maxCursor = 64 << 10 // bytes of a cursor
+	maxKey = 256     // characters of a partition key
+	maxID  = 1 << 10 // bytes of an ID
 )
 
 // shorten replaces what is too long of e by its hash.

@@ -198,14 +198,14 @@ func (p *Producer) move(change func(*source.Mark, bool) []stream.Put, repeats bo
 	before := p.mark
 	beside := change(&p.mark, repeats)
 	n := len(p.mark.Cursor)
-	if n > maxCursor {
+	if n > source.MaxCursor {
 		p.mark.Cursor, p.mark.Time = before.Cursor, before.Time
 		if !p.long {
-			p.log().Warn("a cursor is too long and is not stored; after a restart the source resumes from the one before it",
-				"source", p.Source, "bytes", n, "limit", maxCursor)
+			p.log().Warn("a cursor is too long and is not used; the source resumes from the one before it",
+				"source", p.Source, "bytes", n, "limit", source.MaxCursor)
 		}
 	}
-	p.long = n > maxCursor
+	p.long = n > source.MaxCursor
 	return beside
 }
 

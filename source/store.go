@@ -40,7 +40,7 @@ func (m *Manager) deliver(ctx context.Context, s *session, events []leat.Event) 
 		return err
 	}
 	s.passed(events)
-	if leads {
+	if leads && len(last.cursor) <= MaxCursor {
 		m.mu.Lock()
 		m.at = last.kept() // not the buffer it came in
 		m.mu.Unlock()
