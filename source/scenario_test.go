@@ -30,6 +30,7 @@ type rig struct {
 	net    *pipenet.Network
 	engine *local.Engine
 	logs   *logBook
+	wrap   func(source.Producer) source.Producer // may be nil
 
 	manager *source.Manager
 	stop    context.CancelFunc
@@ -76,6 +77,9 @@ func (r *rig) run(change func(*source.Settings, *websocket.Config)) {
 	r.manager = &source.Manager{
 		Name: "feed", Settings: settings, Producer: p, Gaps: "feed.gaps", Log: slog.New(r.logs),
 		Source: &websocket.Source{Config: config, Dial: r.net.DialContext},
+	}
+	if r.wrap != nil {
+		r.manager.Producer = r.wrap(p)
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	r.stop, r.ended = stop, make(chan error, 1)
@@ -259,21 +263,23 @@ func checkGaps(t *testing.T, r *rig, begun time.Time, interval time.Duration, mi
 }
 
 func TestS2AcceptThenCloseIsNotHammered(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		feed := &provider.AcceptThenClose{}
-		r := newRig(t, feed)
-		r.run(nil)
-		time.Sleep(15 * time.Second)
-		n := feed.Counts().Connections
-		status := r.manager.Status()
-		t.Logf("%d connections in 15 s, state %s: %s", n, status.State, status.LastEnd)
-		if n > 10 || n < 2 {
-			t.Errorf("%d connections in 15 s, want at most 10", n)
-		}
-		if status.State != source.Failing || status.LastEnd == "" || r.logs.count("connection ended") != int(n) {
-			t.Errorf("status %+v", status)
-		}
-	})
+	for _, connections := range []int{1, 2, 4} {
+		synctest.Test(t, func(t *testing.T) {
+			feed := &provider.AcceptThenClose{}
+			r := newRig(t, feed)
+			r.run(func(s *source.Settings, _ *websocket.Config) { s.Connections = connections })
+			time.Sleep(15*time.Second - time.Nanosecond)
+			n := feed.Counts().Connections
+			status := r.manager.Status()
+			t.Logf("%d wanted: %d connections in 15 s, state %s: %s", connections, n, status.State, status.LastEnd)
+			if n > 10 || n < 2 {
+				t.Errorf("%d connections in 15 s, want at most 10", n)
+			}
+			if status.State != source.Failing || status.LastEnd == "" || r.logs.count("connection ended") != int(n) {
+				t.Errorf("status %+v", status)
+			}
+		})
+	}
 }
 
 func TestS3CloseCodeAndReasonAreShown(t *testing.T) {

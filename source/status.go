@@ -74,11 +74,13 @@ func (m *Manager) Status() Status {
 		}
 	}
 	s.State = Connecting
+	failures := 0
 	for _, slot := range s.Slots {
+		failures += slot.Failures
 		switch {
 		case slot.State == Live:
 			s.State = Live
-		case s.State == Connecting && (slot.Failures >= 3 || slot.refused):
+		case s.State == Connecting && (failures >= 3 || slot.refused):
 			s.State = Failing
 		}
 	}

@@ -6,12 +6,13 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/leatstream/leat/internal/setting"
 	"github.com/leatstream/leat/internal/wait"
 	"github.com/leatstream/leat/source"
 )
 
-// life is what a conn knows of its provider. Messages that are read after reading was held may have been sent long before: then
-// only the answer to a ping proves how far reading is. The conn's mutex guards it.
+// life is what a conn knows of its provider. Messages that are read after reading was held may have been sent long before: they
+// prove nothing until the answer to a later ping does. The conn's mutex guards it.
 type life struct {
 	signs  source.Signs
 	bound  time.Time            // reading proves nothing beyond it; zero: reading keeps up
@@ -31,10 +32,14 @@ func (l *life) proves(now time.Time) time.Time {
 	return now
 }
 
-// message notes that a message was read, and returns what proves returns.
-func (l *life) message(now time.Time) time.Time {
+// heard notes that a message was read, and returns what it proves. The caller holds mu.
+func (c *conn) heard(now time.Time) time.Time {
+	l := &c.life
 	if l.signs.First.IsZero() {
 		l.signs.First = now
+	}
+	if c.config.Ping == setting.Off && now.Sub(c.freed) > c.config.PongWait {
+		l.bound = time.Time{} // without pings, that it keeps up again for so long has to do
 	}
 	return l.proves(now)
 }
@@ -46,18 +51,15 @@ func (l *life) behind(now time.Time) {
 	}
 }
 
-// answered notes the answer to a ping: whatever was sent before the provider received it has been read.
+// answered notes the answer to a ping: whatever the provider had sent when it received it has been read. Where reading was held since
+// the ping was sent, the provider may have fallen behind, and what it still has to send is older than its answer.
 func (l *life) answered(sent, freed, now time.Time) {
 	if l.signs.First.IsZero() {
 		l.signs.First = now
 	}
 	maps.DeleteFunc(l.sent, func(_ string, at time.Time) bool { return !at.After(sent) })
-	l.answer = sent
-	switch {
-	case !sent.Before(freed):
-		l.bound = time.Time{}
-	case sent.After(l.bound):
-		l.bound = sent
+	if !sent.Before(freed) {
+		l.answer, l.bound = sent, time.Time{}
 	}
 }
 

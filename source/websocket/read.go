@@ -131,7 +131,7 @@ func (c *conn) offer(ctx context.Context, data []byte) error {
 			return err
 		}
 	}
-	c.life.event = c.life.message(now)
+	c.life.event = c.heard(now)
 	c.ready = append(c.ready, leat.Event{Data: data})
 	c.bytes += len(data) + eventSize
 	if len(c.ready) == 1 {
@@ -145,7 +145,7 @@ func (c *conn) offerSkip(ctx context.Context, skip *source.SkipError) error {
 	now := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.skip, c.life.skip = skip, c.life.message(now)
+	c.skip, c.life.skip = skip, c.heard(now)
 	signal(c.changed)
 	for c.skip != nil {
 		if err := c.wait(ctx); err != nil {
