@@ -51,19 +51,20 @@ func lostOfRace(t *testing.T, r *rig, feed *provider.Race, first, last int64) (l
 // that it went back to.
 func TestInclusiveCursorsFindWhatTheProviderLeftOut(t *testing.T) {
 	for _, c := range []struct {
-		name string
-		down time.Duration
-		feed provider.Race
-		gaps int
+		name   string
+		down   time.Duration
+		live   bool // the provider has no history
+		hangUp time.Duration
+		gaps   int
 	}{
-		{"it goes back far enough", 12 * time.Minute, provider.Race{}, 0},
-		{"its history is shorter than the stop", 40 * time.Minute, provider.Race{}, 3},
-		{"it ignores the cursor", 12 * time.Minute, provider.Race{NoReplay: true}, 3},
-		{"it hangs up", 40 * time.Minute, provider.Race{HangUp: 40 * time.Second}, 3},
+		{"it goes back far enough", 12 * time.Minute, false, 0, 0},
+		{"its history is shorter than the stop", 40 * time.Minute, false, 0, 3},
+		{"it ignores the cursor", 12 * time.Minute, true, 0, 3},
+		{"it hangs up", 40 * time.Minute, false, 40 * time.Second, 3},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				feed := &provider.Race{Riders: 5, Races: 2, NoReplay: c.feed.NoReplay, HangUp: c.feed.HangUp}
+				feed := &provider.Race{Riders: 5, Races: 2, NoReplay: c.live, HangUp: c.hangUp}
 				r := newRig(t, feed)
 				r.run(raceSettings)
 				time.Sleep(5 * time.Second)
