@@ -65,6 +65,7 @@ func TestLongMessagesOnSlowLinksArrive(t *testing.T) {
 			t.Errorf("behind it there is nothing, not even an answer: %+v", status)
 		}
 		r.leave()
+		time.Sleep(2 * time.Second) // what is being played has noticed
 	})
 }
 

@@ -34,6 +34,7 @@ type conn struct {
 	ws      *websocket.Conn
 	raw     net.Conn // below ws, also below TLS: its end is the end of everything, at once
 	config  *Config
+	most    int64              // bytes of a message that is read past
 	stop    context.CancelFunc // ends both goroutines
 	done    sync.WaitGroup
 	over    chan struct{} // closed when err is set

@@ -1,6 +1,7 @@
 package websocket
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -27,6 +28,8 @@ type Source struct {
 
 	once   sync.Once
 	client *http.Client
+
+	discard int64 // maxDiscarded, in tests less
 }
 
 // Open implements source.Source.
@@ -51,6 +54,7 @@ func (s *Source) Open(ctx context.Context, after leat.Cursor) (source.Conn, erro
 
 func (s *Source) prepare() {
 	setting.Default(&s.Config)
+	s.discard = cmp.Or(s.discard, maxDiscarded)
 	s.client = &http.Client{
 		Transport: &http.Transport{
 			Proxy:                  http.ProxyFromEnvironment,
@@ -95,7 +99,7 @@ func (s *Source) address(vars map[string]any) (string, error) {
 func (s *Source) dial(ctx context.Context, address string) (*conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*s.Config.Timeout)
 	defer cancel()
-	c := &conn{config: &s.Config}
+	c := &conn{config: &s.Config, most: s.discard}
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(got httptrace.GotConnInfo) { c.raw = below(got.Conn) }})
 	header := http.Header{"User-Agent": {version.UserAgent()}}
 	for name, value := range s.Config.Headers {
@@ -137,7 +141,7 @@ func (s *Source) subscribe(ctx context.Context, ws *websocket.Conn, vars map[str
 		err = ws.Write(ctx, websocket.MessageText, []byte(text))
 	}
 	if err != nil {
-		return &source.EndError{Kind: source.EndSubscribe, Err: fmt.Errorf("subscribe: %w", err)}
+		return &source.EndError{Kind: source.EndSubscribe, Err: err}
 	}
 	return nil
 }
