@@ -76,7 +76,9 @@ func TestManySmallMessagesAreCountedAsTheyAreStored(t *testing.T) {
 // strict is an engine that takes no more than so many bytes of payload in one commit.
 type strict struct {
 	streamtest.Engine
-	limit int
+	limit  int
+	moved  bool // the mark, with events
+	behind int  // commits since then
 }
 
 func (s *strict) Commit(ctx context.Context, c stream.Commit) (stream.Receipt, error) {
@@ -91,6 +93,10 @@ func (s *strict) Commit(ctx context.Context, c stream.Commit) (stream.Receipt, e
 	if size > s.limit {
 		return stream.Receipt{}, fmt.Errorf("commit %d bytes: %w", size, stream.ErrTooLarge)
 	}
+	if s.moved {
+		s.behind++
+	}
+	s.moved = s.moved || len(c.Marks) > 0 && len(c.Puts) > 0
 	return s.Engine.Commit(ctx, c)
 }
 
@@ -98,14 +104,19 @@ func TestWhatTheStreamCallsTooLargeBecomesAGap(t *testing.T) {
 	e := engine(t, 1)
 	streamtest.Create(t, e, "gaps", 1)
 	for _, gaps := range []string{"gaps", ""} {
-		p := begin(t, &strict{e, 100}, func(p *producer.Producer) { p.Source, p.Gaps, p.Log = "to "+gaps, gaps, slog.New(slog.DiscardHandler) })
+		limited := &strict{Engine: e, limit: 100}
+		p := begin(t, limited, func(p *producer.Producer) { p.Source, p.Gaps, p.Log = "to "+gaps, gaps, slog.New(slog.DiscardHandler) })
 		var all []leat.Event
 		for i := range 50 {
 			all = append(all, leat.Event{ID: fmt.Sprint(i), Data: bytes.Repeat([]byte("x"), 10+200*(i/7%2))})
 		}
+		all = append(all, leat.Event{ID: "last", Data: []byte("0123456789")})
 		put(t, p, source.Delivery{Events: all, Move: to("end")})
+		if !limited.moved || limited.behind > 0 {
+			t.Errorf("the mark has moved: %v; %d commits behind it", limited.moved, limited.behind)
+		}
 		put(t, p, source.Delivery{Events: []leat.Event{{Data: make([]byte, 101)}}})
-		if s := p.Stats(); s.Records != 28 || s.TooLarge != 23 || s.Bytes != 280 {
+		if s := p.Stats(); s.Records != 29 || s.TooLarge != 23 || s.Bytes != 290 {
 			t.Errorf("stats: %+v", s)
 		}
 		stored, err := e.Load(t.Context(), producer.MarkKey(p.Source))
@@ -120,7 +131,7 @@ func TestWhatTheStreamCallsTooLargeBecomesAGap(t *testing.T) {
 		}
 	}
 	records := streamtest.ReadStream(t, e, "gaps")
-	if len(records) != 23 || last != "48" {
+	if len(records) != 23 || last != "last" {
 		t.Fatalf("%d gap records, want 23; the last event is %s", len(records), last)
 	}
 	for _, r := range records {
