@@ -194,6 +194,7 @@ func (r *reader) collect(batch *leat.Batch, limit stream.Limit, end uint64) erro
 	if r.rest.next != r.next {
 		r.rest = storedBatch{}
 	}
+	r.makeRoom(batch, limit, end)
 	if done, err := r.drain(batch, limit, &bytes); done || err != nil || r.next >= end {
 		return err
 	}
@@ -216,6 +217,7 @@ func (r *reader) collect(batch *leat.Batch, limit stream.Limit, end uint64) erro
 			return err
 		}
 		r.rest = rest
+		r.makeRoom(batch, limit, end)
 		if done, err := r.drain(batch, limit, &bytes); done || err != nil {
 			return err
 		}
@@ -243,11 +245,19 @@ func load(it *pebble.Iterator, next uint64) (storedBatch, error) {
 	return b, b.skip(next)
 }
 
+// makeRoom makes the records of an empty batch as many as will fit if they are as large as those at hand: growing them step by step
+// costs more than reading them.
+func (r *reader) makeRoom(batch *leat.Batch, limit stream.Limit, end uint64) {
+	left := r.rest.left()
+	if cap(batch.Records) > 0 || left <= 0 {
+		return
+	}
+	fit := limit.Bytes/(len(r.rest.records)/left+1) + 1
+	batch.Records = make([]leat.Record, 0, min(uint64(min(fit, limit.Records)), end-r.next))
+}
+
 // drain moves records from the batch at hand and reports whether the limit is reached.
 func (r *reader) drain(batch *leat.Batch, limit stream.Limit, bytes *int) (done bool, err error) {
-	if n := min(r.rest.left(), limit.Records-len(batch.Records)); cap(batch.Records) == 0 && n > 0 {
-		batch.Records = make([]leat.Record, 0, n)
-	}
 	for r.rest.left() > 0 {
 		if len(batch.Records) >= limit.Records || *bytes >= limit.Bytes {
 			return true, nil
