@@ -56,6 +56,7 @@ type shardState struct {
 	closed  time.Time
 	gone    bool // deleted with its stream
 	holes   []hole
+	found   []hole        // damage that a reader has met
 	changed chan struct{} // closed at the next change; nil if nobody waits
 }
 

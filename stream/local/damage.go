@@ -42,16 +42,27 @@ func (r *reader) damaged(err error, end uint64) error {
 		return r.expired(state.floor)
 	}
 	gap := r.gap(to, stream.GapDamaged, err)
+	if isDamage(err) {
+		r.shard.remember(hole{r.next, to, err.Error()})
+	}
 	r.next = to
 	r.e.log.Error("records cannot be read", "stream", gap.Stream, "shard", gap.Shard, "from", gap.From, "to", gap.To, "records", gap.Count, "error", err)
 	return gap
 }
 
+// remember makes the next reader of damaged records pass over them without a search. The next opening finds out by itself.
+func (s *shardState) remember(h hole) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.found = append(s.found, h)
+}
+
 // readableAfter returns the first index behind from at which a batch can be read, or end. Damage covers a run of indexes, a block or a
 // table, so its end is found by doubling and halving. Because good batches may lie between two damaged blocks, the run is then looked
-// into at some places, and the search goes on before the first one that can be read.
+// into at some places, and the search goes on before the first one that can be read. The places are few: to read a damaged block takes
+// pebble about a second, because it looks for a single bit that would mend it.
 func (e *Engine) readableAfter(s *shardState, from, end uint64) (uint64, error) {
-	const places = 32
+	const places = 3
 	good, err := e.boundary(s, from, end)
 	if err != nil {
 		return 0, err

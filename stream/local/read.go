@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -169,7 +170,7 @@ func (r *reader) expired(floor uint64) error {
 func (r *reader) hole() error {
 	r.shard.mu.Lock()
 	defer r.shard.mu.Unlock()
-	for _, h := range r.shard.holes {
+	for _, h := range slices.Concat(r.shard.holes, r.shard.found) {
 		if h.from <= r.next && r.next < h.to {
 			gap := r.gap(h.to, stream.GapDamaged, errors.New(h.reason))
 			r.next = h.to
