@@ -41,13 +41,16 @@ type session struct {
 // start registers a connection and begins to read it. Its events are stored after those of the one before it, which may be nil.
 func (m *Manager) start(late context.Context, s, before *session) {
 	s.m, s.done, s.opened, s.place = m, make(chan struct{}), time.Now(), s.after.place
+	w, watched := s.conn.(Watched)
+	if watched {
+		s.gone = make(chan struct{})
+	}
 	m.mu.Lock()
 	s.span = m.cover.begin(s.after, m.Settings.CursorMode == inclusive)
 	m.sessions = append(m.sessions, s)
 	m.status.slot(s.slot, Live, s.opened)
 	m.mu.Unlock()
-	if w, ok := s.conn.(Watched); ok {
-		s.gone = make(chan struct{})
+	if watched {
 		go func() {
 			s.lost = w.Wait(late)
 			close(s.gone)
