@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -24,12 +25,34 @@ func isDamage(err error) bool {
 	return pebble.IsCorruptionError(err)
 }
 
+// tries is how often a read must meet an error of the disk before the sector counts as bad.
+const tries = 3
+
+// patient repeats a read that meets an error of the disk.
+func patient(read func() error) (err error) {
+	for range tries {
+		if err = read(); !errors.Is(err, syscall.EIO) {
+			break
+		}
+	}
+	return err
+}
+
+// unreadable reports whether what is stored cannot be had: it is damaged, or the disk cannot read it.
+func unreadable(err error) bool { return isDamage(err) || errors.Is(err, syscall.EIO) }
+
 // damaged turns damage at the position into a gap that ends where the next record can be read. Other
-// errors it returns as they are.
+// errors it returns as they are, also those of a disk that fails most reads: it may be unplugged.
 func (r *reader) damaged(err error, end uint64) error {
-	if err == nil || !isDamage(err) {
+	if err == nil || !unreadable(err) {
 		return err
 	}
+	if !isDamage(err) {
+		if r.failed++; r.failed < tries || !r.e.mostlyReadable(r.shard, end) {
+			return err
+		}
+	}
+	r.failed = 0
 	to, searchErr := r.e.readableAfter(r.shard, r.next, end)
 	if searchErr != nil {
 		return fmt.Errorf("%w, and behind it: %w", err, searchErr)
@@ -55,6 +78,18 @@ func (s *shardState) remember(h hole) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.found = append(s.found, h)
+}
+
+// mostlyReadable looks at some records all over the shard.
+func (e *Engine) mostlyReadable(s *shardState, end uint64) bool {
+	const places = 8
+	floor, good := s.load().floor, 0
+	for i := range uint64(places) {
+		if ok, err := e.probe(s, floor+(end-floor)*i/places, end); ok && err == nil {
+			good++
+		}
+	}
+	return good > places/2
 }
 
 // readableAfter returns the first index behind from at which a batch can be read, or end. Damage covers a run of indexes, a block or a
@@ -113,22 +148,24 @@ func (e *Engine) boundary(s *shardState, from, end uint64) (uint64, error) {
 }
 
 // probe reports whether the record with the index can be read.
-func (e *Engine) probe(s *shardState, index, end uint64) (bool, error) {
-	it, err := e.records(s, end)
-	if err == nil {
-		defer it.Close()
-		found := seekIndex(it, s, index)
-		if err = it.Error(); err == nil && found {
-			var b storedBatch
-			if b, err = load(it, index); err == nil {
-				return b.next == index, nil
-			}
+func (e *Engine) probe(s *shardState, index, end uint64) (readable bool, err error) {
+	err = patient(func() error {
+		it, err := e.records(s, end)
+		if err != nil {
+			return err
 		}
+		defer it.Close()
+		if !seekIndex(it, s, index) {
+			return it.Error()
+		}
+		b, err := load(it, index)
+		readable = err == nil && b.next == index
+		return err
+	})
+	if unreadable(err) {
+		err = nil
 	}
-	if err == nil || isDamage(err) {
-		return false, nil
-	}
-	return false, err
+	return readable, err
 }
 
 // trailer is what the end of a stored batch tells without its records.
@@ -139,7 +176,8 @@ type trailer struct {
 }
 
 // firstBatch returns the index of the first batch for which is holds, or the end of what is durable.
-// Along a shard is must be false, then true. Batches that cannot be read count as false.
+// Along a shard is must be false, then true. In place of a batch that cannot be read the first one behind it that can is asked; if
+// that leaves it open, or there is none, the result lies before the damage.
 func (e *Engine) firstBatch(ctx context.Context, s *shardState, is func(trailer) bool) (uint64, error) {
 	e.using.RLock()
 	defer e.using.RUnlock()
@@ -153,14 +191,12 @@ func (e *Engine) firstBatch(ctx context.Context, s *shardState, is func(trailer)
 			return 0, err
 		}
 		middle := low + (high-low)/2
-		t, err := e.trailerAt(s, middle, high)
+		t, err := e.trailerNear(s, middle, high)
 		switch {
-		case isDamage(err):
-			low = middle + 1
 		case err != nil:
 			return 0, err
 		case t.key.count == 0:
-			high = middle // nothing from here on: a hole
+			high = middle // nothing from here on: a hole, or damage
 		case is(t):
 			high = min(t.key.first, middle)
 		default:
@@ -168,6 +204,23 @@ func (e *Engine) firstBatch(ctx context.Context, s *shardState, is func(trailer)
 		}
 	}
 	return low, nil
+}
+
+// trailerNear returns the trailer of the batch with the index, or of the first one behind it that is there and can be read; a zero
+// trailer where there is none below end.
+func (e *Engine) trailerNear(s *shardState, index, end uint64) (t trailer, err error) {
+	at := func() error {
+		t, err = e.trailerAt(s, index, end)
+		return err
+	}
+	if err = patient(at); !unreadable(err) {
+		return t, err
+	}
+	if index, err = e.readableAfter(s, index, end); err != nil || index >= end {
+		return trailer{}, err
+	}
+	err = patient(at)
+	return t, err
 }
 
 func (e *Engine) trailerAt(s *shardState, index, end uint64) (trailer, error) {

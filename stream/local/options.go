@@ -1,13 +1,13 @@
 package local
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
 	"syscall"
 	"time"
 
-	"github.com/cockroachdb/errors"
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -29,6 +29,7 @@ func (e *Engine) pebbleOptions(readOnly bool) *pebble.Options {
 		MemTableSize:                uint64(e.opts.MemTable),
 		MemTableStopWritesThreshold: 4,
 		L0CompactionThreshold:       4,
+		FlushDelayDeleteRange:       time.Second, // retention frees the disk also while puts are refused
 		L0CompactionFileThreshold:   500,
 		L0StopWritesThreshold:       1000,
 		LBaseMaxBytes:               64 << 20,

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -38,6 +39,8 @@ type reader struct {
 	shard *shardState
 	next  uint64      // index of the next record
 	rest  storedBatch // what is left of the batch read last; good while it continues at next
+
+	failed int // reads that the disk has failed
 }
 
 // seek turns a position into an index. Only After may lie before what is kept: its reader is to
@@ -50,7 +53,8 @@ func (r *reader) seek(ctx context.Context, p stream.Position) error {
 	case stream.FromAt, stream.FromAfter:
 		return r.seekSequence(p, state)
 	case stream.FromTime:
-		index, err := r.e.firstBatch(ctx, r.shard, func(t trailer) bool { return !t.arrived.Before(p.Time) })
+		from := p.Time.Truncate(time.Millisecond) // as arrivals are
+		index, err := r.e.firstBatch(ctx, r.shard, func(t trailer) bool { return !t.arrived.Before(from) })
 		r.next = index
 		return err
 	case stream.FromOldest:

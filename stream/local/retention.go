@@ -105,9 +105,9 @@ func (e *Engine) totalBefore(s *shardState, index uint64) (uint64, error) {
 	if e.closing() {
 		return 0, errClosed
 	}
-	t, err := e.trailerAt(s, index-1, index)
-	if isDamage(err) || t.key.count == 0 && err == nil {
-		return state.removed, nil // unreadable: counts as nothing removed
+	t, err := e.trailerAt(s, index-1, index) // readable: firstBatch went by it
+	if err == nil && t.key.count == 0 {
+		err = errMissing
 	}
 	return t.total, err
 }
