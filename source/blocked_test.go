@@ -2,6 +2,7 @@ package source_test
 
 import (
 	"context"
+	"encoding/json"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -13,6 +14,7 @@ import (
 	"github.com/leatstream/leat/source"
 	"github.com/leatstream/leat/source/websocket"
 	"github.com/leatstream/leat/stream"
+	"github.com/leatstream/leat/stream/streamtest"
 )
 
 // clogged is a Producer that holds deliveries of events back for a while, before the one below sees them.
@@ -72,7 +74,9 @@ func TestLossWhileTheStreamTakesNothingIsReported(t *testing.T) {
 	}{
 		{"the provider is there again at once", 0, nil, 5},
 		{"the provider is away", 20 * time.Second, func(s *source.Settings, _ *websocket.Config) { s.MaxBackoff = time.Second }, 360},
-		{"without identities", 0, func(s *source.Settings, _ *websocket.Config) { s.EventID = expression.Value{} }, 5},
+		{"without identities", 0, func(s *source.Settings, _ *websocket.Config) {
+			s.EventID, s.PartitionKey = expression.Value{}, expression.Value{}
+		}, 5},
 		{"pings alone", 0, func(s *source.Settings, _ *websocket.Config) { s.Stall = setting.Off }, 5},
 		{"a cursor and no identities", 0, func(s *source.Settings, w *websocket.Config) { // nothing may come twice
 			s.EventID, s.Cursor = expression.Value{}, expression.MustParse("id")
@@ -105,8 +109,25 @@ func TestLossWhileTheStreamTakesNothingIsReported(t *testing.T) {
 					t.Errorf("%d lost, want at most %d; %d repeated", len(missing), c.most, repeated)
 				}
 				checkGaps(t, r, begun, interval, missing)
+				checkOrder(t, r)
 			})
 		})
+	}
+}
+
+// checkOrder makes sure that the events of each key stand in their order.
+func checkOrder(t *testing.T, r *rig) {
+	t.Helper()
+	last := map[string]int{}
+	for _, record := range streamtest.ReadStream(t, r.engine, "events") {
+		var event struct{ ID int }
+		if err := json.Unmarshal(record.Data, &event); err != nil {
+			t.Fatal(err)
+		}
+		if event.ID < last[record.PartitionKey] {
+			t.Fatalf("event %d is stored behind %d", event.ID, last[record.PartitionKey])
+		}
+		last[record.PartitionKey] = event.ID
 	}
 }
 
@@ -152,7 +173,7 @@ func TestCoveredWaitsForItsEvents(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			feed := &provider.Ticker{Interval: 100 * time.Millisecond}
 			r := newRig(t, feed)
-			p := r.clog(5*time.Second, 3*time.Minute)
+			p := r.clog(5*time.Second+50*time.Millisecond, 3*time.Minute)
 			held := p.until[0]
 			feed.Start()
 			r.run(func(s *source.Settings, _ *websocket.Config) { s.Connections, s.Stall = connections, setting.Off })

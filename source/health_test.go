@@ -15,10 +15,11 @@ import (
 // Feeds that bring something now and then are cut now and then, too: that alone makes no attempt wait for long.
 func TestQuietFeedsAreNotKeptWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		feed := &provider.Ticker{Interval: 3 * time.Minute}
+		feed := &provider.Ticker{Interval: 5 * time.Minute}
 		r := newRig(t, feed)
 		feed.Start()
 		r.run(func(s *source.Settings, _ *websocket.Config) { s.Stall = setting.Off })
+		time.Sleep(time.Minute) // each connection brings one event
 		for range 30 {
 			time.Sleep(5 * time.Minute)
 			feed.CutAll()

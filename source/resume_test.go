@@ -9,6 +9,7 @@ import (
 
 	"github.com/leatstream/leat/internal/expression"
 	"github.com/leatstream/leat/internal/provider"
+	"github.com/leatstream/leat/internal/setting"
 	"github.com/leatstream/leat/source"
 	"github.com/leatstream/leat/source/websocket"
 	"github.com/leatstream/leat/stream/streamtest"
@@ -27,15 +28,11 @@ func lostOfRace(t *testing.T, r *rig, feed *provider.Race, first, last int64) (l
 	t.Helper()
 	stored := map[string]int{}
 	for _, record := range streamtest.ReadStream(t, r.engine, "events") {
-		stored[record.ID]++
+		stored[idOf(t, record.Data)]++
 	}
 	for second := first; second <= last; second++ {
 		for _, message := range feed.Messages(second) {
-			var event struct{ ID string }
-			if err := json.Unmarshal(message, &event); err != nil {
-				t.Fatal(err)
-			}
-			switch stored[event.ID] {
+			switch stored[idOf(t, message)] {
 			case 0:
 				lost = append(lost, time.Unix(second, 0))
 			case 1:
@@ -45,6 +42,39 @@ func lostOfRace(t *testing.T, r *rig, feed *provider.Race, first, last int64) (l
 		}
 	}
 	return lost, repeated
+}
+
+func idOf(t *testing.T, message []byte) string {
+	t.Helper()
+	var event struct{ ID string }
+	if err := json.Unmarshal(message, &event); err != nil {
+		t.Fatal(err)
+	}
+	return event.ID
+}
+
+// Where nothing tells what is stored already, no connection resumes before what the one before it received is stored.
+func TestResumingWaitsForWhatIsStillToBeStored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		feed := &provider.Race{Riders: 5, Races: 2}
+		r := newRig(t, feed)
+		r.clog(20*time.Second, 40*time.Second)
+		r.run(func(s *source.Settings, w *websocket.Config) {
+			raceSettings(s, w)
+			s.Connections, s.EventID, s.CursorMode, s.Stall = 1, expression.Value{}, "exclusive", setting.Off
+			w.Query = map[string]expression.Template{"after": expression.MustParseTemplate("{{cursor}}")}
+		})
+		time.Sleep(5 * time.Second)
+		first := time.Now().Unix()
+		time.Sleep(25*time.Second + 950*time.Millisecond) // a second has been sent, the next one not yet
+		feed.CutAll()
+		time.Sleep(time.Minute)
+		last := time.Now().Unix() - 1
+		r.leave()
+		if lost, repeated := lostOfRace(t, r, feed, first, last); len(lost) > 0 || repeated > 0 {
+			t.Errorf("%d lost, %d repeated", len(lost), repeated)
+		}
+	})
 }
 
 // A provider that does not go back as far as it was asked to, without a word, is found out: what it left out is in gap records, and nothing
