@@ -19,7 +19,6 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -38,7 +37,8 @@ type Options struct {
 	// Logger takes what an operator should know; nil discards it.
 	Logger *slog.Logger
 
-	// ReadOnly opens without changing anything, also a directory that Open would refuse for damage: Damage tells of it. Several
+	// ReadOnly opens without changing anything, also a directory that Open would refuse for damage, as long as its database can be
+	// opened: Damage tells of it, and what it concerns may be missing from Streams. Several
 	// processes may read at the same time; a writer is kept out meanwhile, and keeps readers out.
 	ReadOnly bool
 
@@ -98,7 +98,6 @@ type Engine struct {
 	requests sync.Pool
 	room     *semaphore.Weighted // bytes of commits in hand
 
-	running atomic.Bool   // Open is through
 	stop    chan struct{} // closed by Close: the committer drains and ends
 	stopped chan struct{} // closed by the committer
 	close   sync.Once
@@ -148,7 +147,6 @@ func (e *Engine) Close() error {
 	var err error
 	e.close.Do(func() {
 		close(e.stop)
-		e.wakeReaders()
 		closed := make(chan error, 1)
 		go func() {
 			<-e.stopped
@@ -175,14 +173,6 @@ func (e *Engine) release() error {
 		err = e.pebbleLock.Close()
 	}
 	return errors.Join(err, e.lock.release())
-}
-
-func (e *Engine) wakeReaders() {
-	for _, s := range e.catalog.all() {
-		for _, shard := range s.list() {
-			shard.update(func(*shardState) {})
-		}
-	}
 }
 
 func (e *Engine) now() time.Time { return e.clock.now() }

@@ -13,11 +13,11 @@ import (
 // watchFS stands between pebble and the disk and judges every error of an operation that writes.
 // Pebble repeats some of them, forgets others and panics at some; here the first one that may have lost data stops the
 // engine, and the goroutine that met it waits for the end of the process, so that pebble never gets to act on it.
-// The exception is a table for which there is no room: nothing is lost by it. It is delayed, because pebble
-// tries again without pause.
+// The exception is any file but a log for which there is no room before its sync: nothing is lost by it. It is delayed,
+// because pebble tries again without pause.
 type watchFS struct {
 	vfs.FS
-	lost func(error)   // an operation failed after which nothing is certain; returns only while the engine is being opened
+	lost func(error)   // an operation failed after which nothing is certain; does not return
 	full func()        // an operation found no room
 	wait time.Duration // how long such an operation is held up
 }

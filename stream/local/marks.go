@@ -84,6 +84,11 @@ func (e *Engine) State(_ context.Context, prefix string) ([]stream.Entry, error)
 // between runs do while no commit is under way, so that it sees only what is durable.
 func (e *Engine) between(do func() error) error {
 	if e.opts.ReadOnly {
+		e.using.RLock()
+		defer e.using.RUnlock()
+		if e.closing() {
+			return errClosed
+		}
 		return do()
 	}
 	r := &request{done: make(chan error, 1), change: func(*frame) error { return errors.Join(do(), errNothing) }}

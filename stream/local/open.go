@@ -17,7 +17,7 @@ import (
 
 // Open opens the data directory dir, and makes it if there is none. It verifies that everything that was
 // acknowledged is there before it changes anything; if it is not, it returns a *DamageError. It returns ErrLocked
-// if another process has the directory. The engine must be closed, and Run should be running
+// if another process has the directory. After an error of the disk only the end of the process gives the directory free. The engine must be closed, and Run should be running
 // while it is in use.
 func Open(dir string, opts Options) (*Engine, error) {
 	e := &Engine{
@@ -28,13 +28,34 @@ func Open(dir string, opts Options) (*Engine, error) {
 		stop:     make(chan struct{}), stopped: make(chan struct{}),
 	}
 	e.opts.MemTable = cmp.Or(opts.MemTable, 16<<20)
-	if err := e.open(); err != nil {
-		if e.db != nil && e.failure.err() == nil {
-			err = errors.Join(err, e.db.Close())
-		}
-		return nil, errors.Join(fmt.Errorf("open data directory %s: %w", dir, err), e.release())
+	opened := make(chan error, 1)
+	go func() { opened <- e.tryOpen() }()
+	var err error
+	select {
+	case err = <-opened:
+	case <-e.failure.done: // pebble never returns from it
+		err = e.failure.err()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open data directory %s: %w", dir, err)
 	}
 	return e, nil
+}
+
+// tryOpen opens the directory, or gives everything free again. Pebble panics at some damage.
+func (e *Engine) tryOpen() (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &DamageError{e.dir, []Finding{{File: dbDir, Reason: fmt.Sprintf("it cannot be opened: %v", p)}}}
+		}
+	}()
+	if err = e.open(); err == nil {
+		return nil
+	}
+	if e.db != nil {
+		err = errors.Join(err, e.db.Close())
+	}
+	return errors.Join(err, e.release())
 }
 
 func (e *Engine) open() error {
@@ -163,6 +184,10 @@ func (e *Engine) openExisting() (err error) {
 		return err
 	}
 	findings, err := e.inspect(dir)
+	var damage *DamageError
+	if errors.As(err, &damage) {
+		return &DamageError{e.dir, append(findings, damage.Findings...)}
+	}
 	if err != nil {
 		return err
 	}
@@ -172,7 +197,10 @@ func (e *Engine) openExisting() (err error) {
 	e.damage = findings
 	if e.opts.ReadOnly {
 		close(e.stopped)
-		return e.loadClock()
+		if err := e.loadClock(); !isDamage(err) {
+			return err
+		}
+		return nil // it is among the findings
 	}
 	if e.db, err = pebble.Open(dir, e.pebbleOptions(false)); err != nil {
 		return err
@@ -205,20 +233,22 @@ func settleManifest(fs vfs.FS, dir string, readOnly bool) error {
 
 // inspect opens the database read-only and verifies it. A read-only engine keeps it open.
 func (e *Engine) inspect(dir string) ([]Finding, error) {
-	high, err := readHighWater(e.opts.FS, e.dir, e.id)
-	if e.opts.test.guards.noHighWater || e.opts.test.guards.noVerify && err != nil {
-		high, err = nil, nil
-	}
-	if err != nil {
-		return []Finding{{File: highWaterFile, Reason: err.Error()}}, nil //nolint:nilerr // the error is the finding
-	}
 	if e.opts.test.guards.noVerify {
 		return nil, nil
 	}
-	if e.db, err = pebble.Open(dir, e.pebbleOptions(true)); err != nil {
-		return nil, e.openError(err)
+	var findings []Finding
+	high, err := readHighWater(e.opts.FS, e.dir, e.id)
+	if e.opts.test.guards.noHighWater {
+		high, err = nil, nil
 	}
-	findings, err := e.verify(high)
+	if err != nil {
+		findings = append(findings, Finding{File: highWaterFile, Reason: err.Error()})
+	}
+	if e.db, err = pebble.Open(dir, e.pebbleOptions(true)); err != nil {
+		return findings, e.openError(err)
+	}
+	found, err := e.verify(high)
+	findings = append(findings, found...)
 	if err == nil && e.opts.ReadOnly {
 		return findings, nil
 	}
@@ -271,7 +301,6 @@ func (e *Engine) start() error {
 		return err
 	}
 	e.space.look(e.now())
-	e.running.Store(true)
 	go e.committer(f)
 	return nil
 }

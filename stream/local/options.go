@@ -112,11 +112,7 @@ func (l pebbleLogger) Errorf(format string, args ...any) {
 
 // Fatalf implements pebble.Logger.
 func (l pebbleLogger) Fatalf(format string, args ...any) {
-	if l.e.opts.test.guards.noStop {
-		return
-	}
-	l.e.fail(fmt.Errorf(format, args...))
-	select {} // also while the engine is being opened: pebble would go on
+	l.e.lose(fmt.Errorf(format, args...)) // also while the engine is being opened: pebble would go on
 }
 
 // fileSystem returns the disk as pebble is to see it: with a reserve, and judged.
@@ -127,13 +123,11 @@ func (e *Engine) fileSystem(base vfs.FS) vfs.FS {
 	return &watchFS{FS: base, full: e.space.met, wait: 100 * time.Millisecond, lost: e.lose}
 }
 
-// lose stops the engine and never returns, unless the engine is still being opened: then Open returns the error.
+// lose stops the engine and never returns.
 func (e *Engine) lose(cause error) {
 	if e.opts.test.guards.noStop {
 		return
 	}
 	e.fail(cause)
-	if e.running.Load() {
-		select {}
-	}
+	select {}
 }

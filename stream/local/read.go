@@ -95,16 +95,21 @@ func (r *reader) Next(ctx context.Context, limit stream.Limit) (leat.Batch, erro
 		if err != nil || len(batch.Records) > 0 || limit.NoWait {
 			return batch, err
 		}
-		changed := r.shard.waitBeyond(r.next)
-		if changed == nil {
-			continue
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return leat.Batch{}, ctx.Err()
-		case <-r.e.failure.done:
-		}
+		r.wait(ctx)
+	}
+}
+
+// wait returns at the next change of the shard, or when the reader may no longer be usable.
+func (r *reader) wait(ctx context.Context) {
+	changed := r.shard.waitBeyond(r.next)
+	if changed == nil {
+		return
+	}
+	select {
+	case <-changed:
+	case <-ctx.Done():
+	case <-r.e.stop:
+	case <-r.e.failure.done:
 	}
 }
 

@@ -60,23 +60,29 @@ func (e *DamageError) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// verify compares the open database with what was acknowledged. It reads keys, not records, so that its time
-// depends on the number of batches.
+// verify compares the open database with what was acknowledged. It reads every table once: it wants keys only, but values lie beside
+// them.
 func (e *Engine) verify(high *highWater) ([]Finding, error) {
 	var findings []Finding
 	report := func(err error) error {
-		if err != nil && isDamage(err) {
-			findings = append(findings, Finding{File: dbDir, Reason: err.Error()})
+		if isDamage(err) {
+			if !slices.ContainsFunc(findings, func(f Finding) bool { return f.Reason == err.Error() }) {
+				findings = append(findings, Finding{File: dbDir, Reason: err.Error()})
+			}
 			return nil
 		}
 		return err
 	}
 	last, err := e.loadCommit()
-	if err := report(err); err != nil || len(findings) > 0 {
-		return findings, err
+	if err == nil {
+		err = e.verifyDigest(last.digest)
+	} else {
+		high = nil // nothing to compare it with
 	}
-	if err := report(errors.Join(e.verifyDigest(last.digest), e.loadMarks(), e.loadCatalog())); err != nil {
-		return nil, err
+	for _, err := range []error{err, e.loadMarks(), e.loadCatalog()} {
+		if err := report(err); err != nil {
+			return nil, err
+		}
 	}
 	if len(findings) == 0 && e.catalog.ends() != last.ends {
 		findings = append(findings, Finding{File: dbDir, Reason: "records at the end of a shard are missing: the shards do not end where the last commit left them"})
@@ -188,7 +194,8 @@ func (e *Engine) loadCatalog() error {
 	if err != nil {
 		return err
 	}
-	return e.scan([]byte("ct"), func(key, value []byte) error {
+	var damage error
+	err = e.scan([]byte("ct"), func(key, value []byte) error {
 		var meta streamMeta
 		if err := json.Unmarshal(value, &meta); err != nil || len(key) != 6 {
 			return fmt.Errorf("stream under key %x: %w", key, errSeal)
@@ -198,8 +205,16 @@ func (e *Engine) loadCatalog() error {
 			keep: stream.Retention{Age: meta.Age, Bytes: meta.Bytes}, nextShard: meta.Next,
 		}
 		e.catalog.byName[s.name] = s
-		return e.loadShards(s)
+		err := e.loadShards(s)
+		if isDamage(err) {
+			damage, err = errors.Join(damage, err), nil // the other streams are read all the same
+		}
+		return err
 	})
+	if err != nil {
+		return err
+	}
+	return damage
 }
 
 func (e *Engine) loadShards(s *streamState) error {
@@ -220,12 +235,20 @@ func (e *Engine) loadShards(s *streamState) error {
 	if err != nil {
 		return err
 	}
+	var damage error
 	for _, shard := range shards {
-		if err := errors.Join(e.loadHoles(shard), e.loadEnd(shard)); err != nil {
-			return fmt.Errorf("stream %q %s: %w", s.name, shard.id, err)
+		switch err := errors.Join(e.loadHoles(shard), e.loadEnd(shard)); {
+		case isDamage(err):
+			damage = errors.Join(damage, fmt.Errorf("stream %q %s: %w", s.name, shard.id, err))
+		case err != nil:
+			return err
 		}
 	}
-	return s.setShards(shards)
+	s.shards = shards
+	if err := s.setShards(shards); err != nil {
+		damage = errors.Join(damage, fmt.Errorf("%w: %w", errMissing, err))
+	}
+	return damage
 }
 
 func (e *Engine) loadHoles(s *shardState) error {
@@ -243,6 +266,35 @@ func (e *Engine) loadHoles(s *shardState) error {
 // loadEnd finds where a shard ends: behind its last batch, its last hole and its floor.
 func (e *Engine) loadEnd(s *shardState) error {
 	s.next, s.total = s.floor, s.removed
+	err := e.loadLast(s)
+	if isDamage(err) {
+		s.next = max(s.next, e.lastKey(s))
+	}
+	for _, h := range s.holes {
+		s.next = max(s.next, h.to)
+	}
+	s.arrived = latest(s.arrived, s.created)
+	s.durable, s.tip, s.bytes = s.next, s.arrived, s.total
+	s.setEnd()
+	return err
+}
+
+// lastKey returns the index behind the last record of a shard that the MANIFEST tells of.
+func (e *Engine) lastKey(s *shardState) (end uint64) {
+	levels, err := e.db.SSTables()
+	if err != nil {
+		return 0
+	}
+	for _, table := range slices.Concat(levels...) {
+		if k, err := parseRecordKey(table.Largest.UserKey); err == nil && k.stream == s.stream.id && k.shard == s.id {
+			end = max(end, k.end())
+		}
+	}
+	return end
+}
+
+// loadLast reads the last batch of a shard.
+func (e *Engine) loadLast(s *shardState) error {
 	it, err := e.db.NewIter(&pebble.IterOptions{
 		LowerBound: recordBound(s.stream.id, s.id, s.floor), UpperBound: shardEnd(s.stream.id, s.id),
 	})
@@ -265,12 +317,6 @@ func (e *Engine) loadEnd(s *shardState) error {
 		}
 		s.next, s.arrived, s.total = k.end(), b.arrived, b.total
 	}
-	for _, h := range s.holes {
-		s.next = max(s.next, h.to)
-	}
-	s.arrived = latest(s.arrived, s.created)
-	s.durable, s.tip, s.bytes = s.next, s.arrived, s.total
-	s.setEnd()
 	return it.Error()
 }
 
