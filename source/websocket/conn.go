@@ -42,9 +42,10 @@ type conn struct {
 	closing atomic.Bool
 
 	// The reading goroutine writes them.
-	chunk  []byte       // what is handed out of it is never written again
-	read   atomic.Int64 // Unix nanoseconds when a part of a message was last read
-	inside atomic.Bool  // a message
+	chunk   []byte       // what is handed out of it is never written again
+	arrived time.Time    // when a part of a message was last read
+	read    atomic.Int64 // the same for the others, in Unix nanoseconds
+	inside  atomic.Bool  // a message
 
 	mu      sync.Mutex
 	ready   []leat.Event // read and not yet handed out

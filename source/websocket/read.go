@@ -53,7 +53,6 @@ func (c *conn) message() (data []byte, skip *source.SkipError, err error) {
 		return nil, nil, err
 	}
 	r := progress{body, c}
-	c.read.Store(time.Now().UnixNano())
 	c.inside.Store(true)
 	defer c.inside.Store(false)
 	limit := int(c.config.MaxMessage)
@@ -92,7 +91,8 @@ type progress struct {
 func (p progress) Read(b []byte) (int, error) {
 	n, err := p.Reader.Read(b)
 	if n > 0 {
-		p.c.read.Store(time.Now().UnixNano())
+		p.c.arrived = time.Now()
+		p.c.read.Store(p.c.arrived.UnixNano())
 	}
 	return n, err
 }
@@ -119,7 +119,6 @@ func (c *conn) discard(r io.Reader, size int64) (*source.SkipError, error) {
 
 // offer adds a message to what is ready, once there is room.
 func (c *conn) offer(ctx context.Context, data []byte) error {
-	now := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(data) == 0 {
@@ -131,7 +130,7 @@ func (c *conn) offer(ctx context.Context, data []byte) error {
 			return err
 		}
 	}
-	c.life.event = c.heard(now)
+	c.life.event = c.heard(c.arrived)
 	c.ready = append(c.ready, leat.Event{Data: data})
 	c.bytes += len(data) + eventSize
 	if len(c.ready) == 1 {
@@ -142,10 +141,9 @@ func (c *conn) offer(ctx context.Context, data []byte) error {
 
 // offerSkip tells of a message that was left out, in its place between the others.
 func (c *conn) offerSkip(ctx context.Context, skip *source.SkipError) error {
-	now := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.skip, c.life.skip = skip, c.heard(now)
+	c.skip, c.life.skip = skip, c.heard(c.arrived)
 	signal(c.changed)
 	for c.skip != nil {
 		if err := c.wait(ctx); err != nil {
