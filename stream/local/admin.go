@@ -217,8 +217,9 @@ func (s *streamState) openShard(id leat.ShardID) (*shardState, error) {
 // reshard closes the parents and opens a child for each range.
 func (f *frame) reshard(s *streamState, parents []*shardState, ranges ...stream.HashRange) error {
 	shards := s.list()
-	if len(shards)+len(ranges) > maxShards {
-		return fmt.Errorf("%w: a stream has at most %d shards", stream.ErrInvalid, maxShards)
+	open, _ := s.routing()
+	if open.Len()-len(parents)+len(ranges) > maxShards {
+		return fmt.Errorf("%w: a stream has at most %d open shards", stream.ErrInvalid, maxShards)
 	}
 	closed := f.e.now().Truncate(time.Millisecond)
 	ids := make([]leat.ShardID, len(parents))

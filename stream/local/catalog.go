@@ -47,6 +47,8 @@ type shardState struct {
 	total   uint64
 	end     uint64 // the hash of next and total in the sum of ends
 
+	seen seen // of retention
+
 	mu      sync.Mutex
 	durable uint64 // records below this index are durable: no reader goes further
 	tip     time.Time

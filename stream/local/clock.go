@@ -15,40 +15,53 @@ type clock struct {
 	mono func() time.Time // the same in production; Sub uses its monotonic part
 
 	mu     sync.Mutex
-	last   time.Time // wall time of the last look, without monotonic part
-	lastMo time.Time // the monotonic time of it
-	uneven time.Time // monotonic time of the last jump; zero: none
+	last    time.Time // wall time of the last look, without monotonic part
+	lastMo  time.Time // the monotonic time of it
+	uneven  time.Time // monotonic time of the last jump; zero: none
+	trusted time.Time // wall time of the last look at which the clock was trusted
 }
 
-// newClock returns a clock that has last been seen at the given time, if that is not zero.
-func newClock(wall func() time.Time, lastSeen time.Time) *clock {
+// newClock returns a clock that was last trusted at the given time, if that is not zero. Every commit stores it: a wrong clock is
+// not believed the sooner for a restart.
+func newClock(test testOptions, trusted time.Time) *clock {
 	c := &clock{wall: time.Now, mono: time.Now}
-	if wall != nil {
-		c.wall = wall
+	if test.now != nil {
+		c.wall = test.now
 	}
-	now := c.wall().Round(0)
-	c.last, c.lastMo = now, c.mono()
-	if away := now.Sub(lastSeen).Abs(); !lastSeen.IsZero() && away > clockTrust {
-		c.uneven = c.lastMo
+	if test.mono != nil {
+		c.mono = test.mono
+	}
+	c.last, c.lastMo = c.wall().Round(0), c.mono()
+	c.trusted = c.last
+	if away := c.last.Sub(trusted).Abs(); !trusted.IsZero() && away > clockTrust {
+		c.uneven, c.trusted = c.lastMo, trusted
 	}
 	return c
 }
 
 func (c *clock) now() time.Time {
-	now, mono := c.wall().Round(0), c.mono()
+	now, _ := c.look()
+	return now
+}
+
+// look returns the time, and the time at which the clock was last trusted: the same, as long as it is.
+func (c *clock) look() (now, trusted time.Time) {
+	now = c.wall().Round(0)
+	mono := c.mono()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if jump := now.Sub(c.last) - mono.Sub(c.lastMo); jump.Abs() > time.Minute {
 		c.uneven = mono
 	}
 	c.last, c.lastMo = now, mono
-	return now
+	if c.uneven.IsZero() || mono.Sub(c.uneven) > clockTrust {
+		c.trusted = now
+	}
+	return now, c.trusted
 }
 
 // even reports whether the clock has run evenly for long enough that removing by time is safe.
 func (c *clock) even() bool {
-	c.now()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.uneven.IsZero() || c.lastMo.Sub(c.uneven) > clockTrust
+	now, trusted := c.look()
+	return now.Equal(trusted)
 }

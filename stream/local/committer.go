@@ -230,7 +230,8 @@ func (f *frame) store() error {
 
 // state is what the commit of the frame knows.
 func (f *frame) state() commitState {
-	return commitState{f.number, f.epoch, f.e.now(), f.digest.sum, f.ends}
+	_, trusted := f.e.clock.look()
+	return commitState{f.number, f.epoch, trusted, f.digest.sum, f.ends}
 }
 
 func (f *frame) writeHighWater() error {
@@ -359,11 +360,11 @@ func latest(times ...time.Time) time.Time {
 
 // commitState is the value under keyCommit: what the last commit knew.
 type commitState struct {
-	number uint64 // of the commit
-	epoch  uint64 // of the opening
-	at     time.Time
-	digest uint64 // of everything but the batches
-	ends   uint64 // of where the batches of every shard end
+	number uint64    // of the commit
+	epoch  uint64    // of the opening
+	at     time.Time // when the clock was last trusted: the time of the commit, but for an hour after a jump
+	digest uint64    // of everything but the batches
+	ends   uint64    // of where the batches of every shard end
 }
 
 func (c commitState) encode() []byte {

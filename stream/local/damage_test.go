@@ -79,7 +79,7 @@ func TestDamageHidesNoGoodRecordsFromTimes(t *testing.T) {
 		t.Fatal(err)
 	}
 	shard := s.list()[0]
-	if err := e.trimBefore(t.Context(), shard, clockEpoch.Add(100*time.Minute)); err != nil || shard.load().floor != 101 {
+	if err := trimBefore(e, shard, clockEpoch.Add(100*time.Minute)); err != nil || shard.load().floor != 101 {
 		t.Errorf("retention of what is older than minute 100 left records from %d on, %v", shard.load().floor, err)
 	}
 }

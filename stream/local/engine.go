@@ -56,6 +56,7 @@ type Options struct {
 // testOptions are seams for the tests of this package.
 type testOptions struct {
 	now           func() time.Time
+	mono          func() time.Time
 	guards        guards
 	noCompactions bool
 }

@@ -307,7 +307,7 @@ func (e *Engine) start() error {
 
 func (e *Engine) loadClock() error {
 	last, err := e.loadCommit()
-	e.clock = newClock(e.opts.test.now, last.at)
+	e.clock = newClock(e.opts.test, last.at)
 	return err
 }
 
