@@ -36,7 +36,8 @@ func Latest() Position { return Position{Kind: FromLatest} }
 func At(s leat.SequenceNumber) Position { return Position{Kind: FromAt, Sequence: s} }
 
 // After is the first record behind the number (AFTER_SEQUENCE_NUMBER). If records
-// behind the number have been removed before they were read, the reader says so with a *GapError.
+// behind the number have been removed before they were read, the reader says so with a *GapError. A number that an open shard has not
+// reached is refused with ErrInvalid: the stream is older than whoever asks, and would pass over what is put next.
 func After(s leat.SequenceNumber) Position { return Position{Kind: FromAfter, Sequence: s} }
 
 // AtTime is the first record that arrived at or after t (AT_TIMESTAMP).

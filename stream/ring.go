@@ -102,6 +102,9 @@ func NewRouter(shards []Shard) (*Router, error) {
 		if open[i].Range.Start != want {
 			return nil, fmt.Errorf("shards do not cover the ring: %s begins at %s, want %s", open[i].ID, open[i].Range.Start, want)
 		}
+		if i > 0 && open[i-1].Range.End == leat.MaxHash {
+			return nil, fmt.Errorf("shards overlap: %s and %s end at the end of the ring", open[i-1].ID, open[i].ID)
+		}
 		want = open[i].Range.End.Next()
 		r.ends = append(r.ends, open[i].Range.End)
 		r.ids = append(r.ids, open[i].ID)

@@ -117,7 +117,7 @@ type Commit struct {
 // their order within every shard. The events must not be changed until Commit has returned.
 type Put struct {
 	Stream string
-	Source string // who delivered the events; may be empty
+	Source string // who delivered the events; may be empty, at most 1,024 bytes
 	Events []leat.Event
 }
 
@@ -137,7 +137,8 @@ type Mark struct {
 
 // Swap replaces a mark if its stored epoch is Was. A worker that takes over writes
 // its mark with a larger epoch first; from then on whatever the former owner commits is
-// refused with ErrFenced as a whole, whichever clock it trusts.
+// refused with ErrFenced as a whole, whichever clock it trusts. A deleted mark begins anew, as if it had never been: delete only
+// marks of which no owner is left.
 type Swap struct {
 	Mark        // what to store; a nil Value deletes the mark
 	Was  uint64 // the epoch the stored mark must have; 0: there must be none
@@ -202,10 +203,10 @@ type Spec struct {
 }
 
 // Retention says what a stream keeps. What is older or more than that is
-// removed, oldest first; consumers that had not read it are told by a *GapError.
+// removed, oldest first, not always at once; consumers that had not read it are told by a *GapError.
 type Retention struct {
-	Age   time.Duration // by arrival; 0: without limit
-	Bytes int64         // keys and payloads of all shards; 0: without limit
+	Age   time.Duration // by arrival; 0: without limit, never negative
+	Bytes int64         // keys and payloads of all shards; 0: without limit, never negative
 }
 
 // Info describes a stream.
@@ -245,6 +246,9 @@ var ErrStopped = errors.New("engine stopped")
 
 // Refused reports whether err says that a Commit was refused as a whole, so that nothing of it is stored.
 func Refused(err error) bool {
+	if partial := (*PartialError)(nil); errors.As(err, &partial) {
+		return false
+	}
 	for _, sentinel := range []error{ErrNoStream, ErrNoShard, ErrFenced, ErrFull, ErrTooLarge, ErrInvalid, ErrReadOnly} {
 		if errors.Is(err, sentinel) {
 			return true

@@ -76,6 +76,9 @@ func (e *Engine) Create(ctx context.Context, spec stream.Spec) error {
 	if spec.Shards < 0 || spec.Shards > maxShards {
 		return fmt.Errorf("create stream %q with %d shards: %w: want 1 to %d", spec.Name, spec.Shards, stream.ErrInvalid, maxShards)
 	}
+	if err := checkRetention(spec.Keep); err != nil {
+		return fmt.Errorf("create stream %q: %w", spec.Name, err)
+	}
 	return e.admin(ctx, fmt.Sprintf("create stream %q", spec.Name), func(f *frame) error { return f.create(spec) })
 }
 
@@ -261,6 +264,9 @@ func (e *Engine) showReshard(s *streamState, shards, parents []*shardState, clos
 
 // SetRetention implements stream.Admin.
 func (e *Engine) SetRetention(ctx context.Context, name string, keep stream.Retention) error {
+	if err := checkRetention(keep); err != nil {
+		return fmt.Errorf("set retention of stream %q: %w", name, err)
+	}
 	return e.admin(ctx, fmt.Sprintf("set retention of stream %q", name), func(f *frame) error {
 		s, err := f.e.catalog.stream(name)
 		if err != nil {
@@ -276,6 +282,13 @@ func (e *Engine) SetRetention(ctx context.Context, name string, keep stream.Rete
 		})
 		return nil
 	})
+}
+
+func checkRetention(keep stream.Retention) error {
+	if keep.Age < 0 || keep.Bytes < 0 {
+		return fmt.Errorf("%w: retention of %v and %d bytes is negative", stream.ErrInvalid, keep.Age, keep.Bytes)
+	}
+	return nil
 }
 
 func (f *frame) putStream(s *streamState, meta streamMeta) { f.putJSON(streamKey(s.id), meta) }

@@ -14,7 +14,7 @@ type clock struct {
 	wall func() time.Time
 	mono func() time.Time // the same in production; Sub uses its monotonic part
 
-	mu     sync.Mutex
+	mu      sync.Mutex
 	last    time.Time // wall time of the last look, without monotonic part
 	lastMo  time.Time // the monotonic time of it
 	uneven  time.Time // monotonic time of the last jump; zero: none

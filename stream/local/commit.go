@@ -59,6 +59,9 @@ func sizeOf(c *stream.Commit) (int, error) {
 	size := 64
 	for i := range c.Puts {
 		size += len(c.Puts[i].Source) + 16
+		if len(c.Puts[i].Source) > maxSource {
+			return 0, fmt.Errorf("commit records for %s: %w: the source has a name of %d bytes, the limit is %d", c.Puts[i].Stream, stream.ErrInvalid, len(c.Puts[i].Source), maxSource)
+		}
 		if len(c.Puts[i].Events) > maxRecords {
 			return 0, fmt.Errorf("commit %d records for %s: %w: the limit is %d", len(c.Puts[i].Events), c.Puts[i].Stream, stream.ErrTooLarge, maxRecords)
 		}
@@ -176,7 +179,6 @@ func (p *encodedPut) encode(put *stream.Put) {
 	for i := range p.runs {
 		run := &p.runs[i]
 		run.shard, run.value, run.count, run.bytes = p.slots[i], nil, 0, 0
-		run.plain = appendHead(run.plain[:0], put.Source)
 	}
 	p.slot = p.slot[:0]
 	for i := range put.Events {
@@ -187,6 +189,9 @@ func (p *encodedPut) encode(put *stream.Put) {
 			p.slot = append(p.slot, uint32(slot))
 		}
 		run := &p.runs[slot]
+		if run.count == 0 {
+			run.plain = appendHead(run.plain[:0], put.Source)
+		}
 		run.plain = appendRecord(run.plain, e)
 		run.count++
 		run.bytes += uint64(e.Size())

@@ -290,7 +290,7 @@ func (f *frame) add(r *request) error {
 	if err := f.checkMarks(c.Marks); err != nil {
 		return err
 	}
-	if len(c.Puts) > 0 && !f.e.opts.test.guards.noReserve {
+	if holdsEvents(c.Puts) && !f.e.opts.test.guards.noReserve {
 		if err := f.e.space.refuse(f.e.now()); err != nil {
 			return err
 		}
@@ -310,6 +310,16 @@ func (f *frame) add(r *request) error {
 		f.addMark(&c.Marks[i])
 	}
 	return nil
+}
+
+// holdsEvents reports whether there is anything to put.
+func holdsEvents(puts []stream.Put) bool {
+	for i := range puts {
+		if len(puts[i].Events) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // checkPut makes sure that p is encoded for the shards of now; after a split or merge it is done again.

@@ -110,6 +110,7 @@ const (
 	maxInHand  = 64 << 20 // bytes of all commits that wait; more wait for room
 	maxRecords = 1 << 20  // records of one put
 	maxKeySize = 1 << 10  // bytes of the key of a mark or a state entry
+	maxSource  = 1 << 10  // bytes of the name of a source, which every shard of a put stores
 )
 
 // sealAfter is how long after the last commit the log is sealed.

@@ -25,7 +25,7 @@ type watchFS struct {
 func (w *watchFS) judge(what, name string, sync bool, err error) error {
 	switch {
 	case err == nil:
-	case !errors.Is(err, syscall.ENOSPC):
+	case !noRoom(err):
 		w.lost(fmt.Errorf("%s %s: %w", what, name, err))
 	case sync || strings.HasSuffix(name, ".log"):
 		w.lost(fmt.Errorf("%s %s: no room: %w", what, name, err))
@@ -35,6 +35,9 @@ func (w *watchFS) judge(what, name string, sync bool, err error) error {
 	}
 	return err
 }
+
+// noRoom reports whether the disk or a quota is full.
+func noRoom(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
 
 // Unwrap implements vfs.FS.
 func (w *watchFS) Unwrap() vfs.FS { return w.FS }
@@ -101,7 +104,7 @@ func (f *watchFile) WriteAt(p []byte, at int64) (int, error) {
 // Preallocate implements vfs.File. File systems that cannot do it say so; that is no loss.
 func (f *watchFile) Preallocate(at, length int64) error {
 	err := f.File.Preallocate(at, length)
-	if errors.Is(err, syscall.ENOSPC) {
+	if noRoom(err) {
 		return f.fs.judge("fallocate", f.name, false, err)
 	}
 	return err
@@ -122,7 +125,7 @@ func (f *watchFile) SyncTo(length int64) (bool, error) {
 // Close implements vfs.File.
 func (f *watchFile) Close() error {
 	err := f.File.Close()
-	if errors.Is(err, syscall.EIO) || errors.Is(err, syscall.ENOSPC) {
+	if errors.Is(err, syscall.EIO) || noRoom(err) {
 		return f.fs.judge("close", f.name, true, err)
 	}
 	return err

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -86,7 +85,7 @@ func (e *Engine) backgroundError(err error) {
 	case e.opts.test.guards.noStop:
 	case pebble.IsCorruptionError(err):
 		e.log.Error("damaged file met in the background", "error", err)
-	case errors.Is(err, syscall.ENOSPC):
+	case noRoom(err):
 		e.space.met()
 	case errors.Is(err, pebble.ErrCancelledCompaction):
 	default:

@@ -76,6 +76,8 @@ func (r *reader) seekSequence(p stream.Position, state durableState) error {
 		r.next = state.floor
 	case p.Sequence.Created().Unix() > created:
 		return fmt.Errorf("%w: the sequence number is one of a younger shard", stream.ErrInvalid)
+	case state.closed.IsZero() && p.Sequence.Index() >= state.durable:
+		return fmt.Errorf("%w: the shard has not reached it; was the data directory put back to an older state?", stream.ErrInvalid)
 	case p.Kind == stream.FromAfter:
 		r.next = p.Sequence.Index() + 1
 	default:

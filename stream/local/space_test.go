@@ -109,17 +109,19 @@ func TestG9FullDisksRefusePuts(t *testing.T) {
 
 // G9: pebble tries a table again without pause for which there is no room; each try is held up.
 func TestG9TablesWithoutRoomAreHeldUp(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		e := &Engine{failure: newFailure(), space: &space{fs: vfs.NewMem(), dir: "data"}}
-		full := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error { return syscall.ENOSPC }))
-		start := time.Now()
-		if _, err := e.fileSystem(full).Create("000001.sst", vfs.WriteCategoryUnspecified); !errors.Is(err, syscall.ENOSPC) {
-			t.Fatal(err)
-		}
-		if took := time.Since(start); took != 100*time.Millisecond || e.failure.err() != nil || !e.space.full.Load() {
-			t.Errorf("held up for %v, stopped: %v, puts refused: %v", took, e.failure.err(), e.space.full.Load())
-		}
-	})
+	for _, errno := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT} {
+		synctest.Test(t, func(t *testing.T) {
+			e := &Engine{failure: newFailure(), space: &space{fs: vfs.NewMem(), dir: "data"}}
+			full := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(errorfs.Op) error { return errno }))
+			start := time.Now()
+			if _, err := e.fileSystem(full).Create("000001.sst", vfs.WriteCategoryUnspecified); !errors.Is(err, errno) {
+				t.Fatal(err)
+			}
+			if took := time.Since(start); took != 100*time.Millisecond || e.failure.err() != nil || !e.space.full.Load() {
+				t.Errorf("%v: held up for %v, stopped: %v, puts refused: %v", errno, took, e.failure.err(), e.space.full.Load())
+			}
+		})
+	}
 }
 
 // G9, the moment of truth: the reserve is freed, the write that found no room is repeated, and the commit is acknowledged.
