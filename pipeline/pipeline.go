@@ -26,7 +26,7 @@ import (
 const sideRetention = 14 * 24 * time.Hour
 
 // deliveryMemory is how many bytes all consumers together gather for their destinations.
-const deliveryMemory = 64 << 20
+const deliveryMemory = 32 << 20
 
 // Pipeline is everything between the providers and the destinations of one configuration.
 type Pipeline struct {

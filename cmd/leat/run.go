@@ -56,6 +56,7 @@ type job struct {
 
 // run serves the faces of a pipeline and runs it.
 func (a *app) run(ctx context.Context, j *job) error {
+	limitMemory(j.c)
 	faces, err := serveFaces(j)
 	if err != nil {
 		return errors.Join(err, j.p.Close())

@@ -1,0 +1,35 @@
+package main
+
+import (
+	"os"
+	"runtime/debug"
+
+	"github.com/leatstream/leat/config"
+)
+
+const (
+	baseMemory       = 128 << 20 // engine, batches in hand, destinations
+	connectionMemory = 2 << 20   // what a connection holds for its producer
+	identityMemory   = 56        // of a remembered event_id
+)
+
+// limitMemory makes the collector keep the heap near what the configuration needs, instead of letting it grow to twice what is in use. It is
+// no bound: what is needed is had. The environment variable GOMEMLIMIT has precedence.
+func limitMemory(c *config.Config) {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryFor(c))
+	}
+}
+
+// memoryFor returns how many bytes a configuration needs.
+func memoryFor(c *config.Config) int64 {
+	n := int64(baseMemory)
+	for i := range c.Sources {
+		s := &c.Sources[i].Settings
+		n += int64(s.Connections) * connectionMemory
+		if !s.EventID.IsZero() {
+			n += int64(s.DedupeEvents) * identityMemory
+		}
+	}
+	return n
+}
