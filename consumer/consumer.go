@@ -109,15 +109,11 @@ func (c *Consumer) start(ctx, late context.Context, group *errgroup.Group) error
 			return err
 		}
 	}
-	done, err := ended(marks)
+	turn, err := c.toRead(shards, marks)
 	if err != nil {
 		return err
 	}
-	for i := range shards {
-		id := shards[i].ID
-		if c.known(id) || done[id] || !ready(&shards[i], shards, done) {
-			continue
-		}
+	for _, id := range turn {
 		at, epoch, err := c.take(ctx, id, marks[id])
 		if err != nil {
 			return err
@@ -126,6 +122,29 @@ func (c *Consumer) start(ctx, late context.Context, group *errgroup.Group) error
 		group.Go(func() error { return s.run(ctx, late) })
 	}
 	return nil
+}
+
+// toRead returns the shards whose turn has come, and those that were removed before they were done.
+func (c *Consumer) toRead(shards []stream.Shard, marks map[leat.ShardID]stream.Mark) ([]leat.ShardID, error) {
+	done, err := ended(marks)
+	if err != nil {
+		return nil, err
+	}
+	var turn []leat.ShardID
+	listed := map[leat.ShardID]bool{}
+	for i := range shards {
+		id := shards[i].ID
+		listed[id] = true
+		if !c.known(id) && !done[id] && ready(&shards[i], shards, done) {
+			turn = append(turn, id)
+		}
+	}
+	for id := range marks {
+		if !listed[id] && !c.known(id) && !done[id] {
+			turn = append(turn, id)
+		}
+	}
+	return turn, nil
 }
 
 // ended returns the shards that are done.

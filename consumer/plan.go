@@ -115,6 +115,9 @@ func (s *shard) abandon(ctx context.Context, p plan, cause error) error {
 func (s *shard) read(ctx context.Context, p plan) (leat.Batch, error) {
 	batch := leat.Batch{Stream: s.c.Stream, Shard: s.id, Epoch: s.epoch}
 	r, err := s.c.Engine.Read(ctx, s.c.Stream, s.id, stream.At(p.First))
+	if errors.Is(err, stream.ErrNoShard) {
+		return batch, sink.Permanent(err)
+	}
 	if err != nil {
 		return batch, err
 	}

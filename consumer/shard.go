@@ -48,7 +48,9 @@ func (s *shard) work(ctx, late context.Context) error {
 	if err := s.resume(ctx, late); err != nil {
 		return err
 	}
-	if err := s.open(ctx); err != nil {
+	if err := s.open(ctx); errors.Is(err, stream.ErrNoShard) {
+		return s.removed(ctx, late)
+	} else if err != nil {
 		return err
 	}
 	for {
@@ -159,14 +161,42 @@ func (s *shard) finish(ctx context.Context) error {
 	if err := s.commit(ctx, last, stream.Commit{}); err != nil {
 		return err
 	}
-	s.set(func(st *ShardStatus) { st.State = Ended })
-	s.log.Info("the shard is closed and done")
-	s.c.wake()
+	s.done("the shard is closed and done")
 	return nil
 }
 
+func (s *shard) done(how string) {
+	s.set(func(st *ShardStatus) { st.State = Ended })
+	s.log.Info(how)
+	s.c.wake()
+}
+
+// removed deals with a shard that retention has removed before its end was read. Whether there was anything behind the checkpoint
+// nobody knows any more.
+func (s *shard) removed(ctx, late context.Context) error {
+	gap := &stream.GapError{Stream: s.c.Stream, Shard: s.id, Reason: stream.GapExpired, Cause: errRemoved}
+	last := s.at
+	last.Ended = true
+	if at := s.at.Sequence; !at.IsZero() {
+		gap.From = leat.NewSequence(s.id, at.Created(), at.Index()+1, time.Unix(0, 0))
+		gap.To = leat.NewSequence(s.id, at.Created(), 1<<63-1, time.Now())
+	}
+	if err := s.pass(ctx, late, gap, last); err != nil {
+		return err
+	}
+	s.done("the shard was removed before it was done")
+	return nil
+}
+
+var errRemoved = errors.New("retention has removed the shard before its end was read")
+
 // gap deals with records that the reader cannot have.
 func (s *shard) gap(ctx, late context.Context, gap *stream.GapError) error {
+	return s.pass(ctx, late, gap, s.at.passed(gap.To))
+}
+
+// pass writes a letter for a gap together with the checkpoint behind it.
+func (s *shard) pass(ctx, late context.Context, gap *stream.GapError, to checkpoint) error {
 	s.log.Error("records are missing", "from", gap.From, "to", gap.To, "records", gap.Count, "reason", string(gap.Reason), "error", gap.Cause)
 	if s.c.Settings.OnGap == "stop" {
 		s.set(func(st *ShardStatus) { st.State, st.LastError, st.pending = Halted, gap.Error(), time.Now() })
@@ -176,7 +206,7 @@ func (s *shard) gap(ctx, late context.Context, gap *stream.GapError) error {
 	s.set(func(st *ShardStatus) { st.Missing += gap.Count })
 	letter := s.letter(leat.Record{Sequence: gap.From}, end{condition: condition(gap.Reason), cause: gap, begun: time.Now()})
 	letter.Through = gap.To
-	return s.commit(late, s.at.passed(gap.To), stream.Commit{Puts: []stream.Put{s.dead(letter)}})
+	return s.commit(late, to, stream.Commit{Puts: []stream.Put{s.dead(letter)}})
 }
 
 func condition(r stream.GapReason) string {
