@@ -118,13 +118,14 @@ func (r *repair) run() error {
 	if err := r.rebuild(); err != nil || r.opts.DryRun {
 		return err
 	}
-	if err := r.swap(); err != nil {
+	if err := r.restoreIdentity(); err != nil {
 		return err
 	}
-	return r.restoreIdentity()
+	return r.swap()
 }
 
-// restoreIdentity writes the identity file if it is to be made anew. It comes last: without it Open refuses.
+// restoreIdentity writes the identity file if it is to be made anew. It comes before the databases are moved: a directory with neither
+// identity nor database would be taken for a new one.
 func (r *repair) restoreIdentity() error {
 	if !r.noID || r.opts.DryRun {
 		return nil

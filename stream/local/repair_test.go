@@ -363,16 +363,22 @@ func TestRepairAfterLostFiles(t *testing.T) {
 // A crash at any moment of a repair leaves a directory that Open refuses or opens rightly, and that repair can repair.
 func TestCrashDuringRepair(t *testing.T) {
 	for seed := range uint64(rounds(1)) {
-		crashDuringRepair(t, 3+seed)
+		crashDuringRepair(t, 3+seed, false)
+		crashDuringRepair(t, 3+seed, true)
 	}
 }
 
-func crashDuringRepair(t *testing.T, seed uint64) {
+func crashDuringRepair(t *testing.T, seed uint64, noID bool) {
 	l := ledgerOf(t, seed, 60)
 	logs := files(t, l.fs, ".log")
 	edit(t, l.fs, logs[len(logs)-1], func(b []byte) []byte { b[len(b)/3] ^= 1; return b })
 	rng := rand.New(rand.NewPCG(seed, 4))
 	fs := clone(l.fs)
+	if noID {
+		if err := errors.Join(fs.Remove("data/"+identityFile), syncDir(fs, "data")); err != nil {
+			t.Fatal(err)
+		}
+	}
 	var mu sync.Mutex
 	var states []*vfs.MemFS
 	look := errorfs.InjectorFunc(func(op errorfs.Op) error {
