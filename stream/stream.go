@@ -240,8 +240,8 @@ var (
 	ErrReadOnly = errors.New("opened read-only")
 )
 
-// ErrStopped says that the engine has met an error after which it can promise nothing, and acknowledges
-// nothing more. The process must end; what was acknowledged is there when it starts again.
+// ErrStopped says that the engine acknowledges nothing more: it was closed, or has met an error after which it can promise nothing. Then
+// the process must end; what was acknowledged is there when it starts again.
 var ErrStopped = errors.New("engine stopped")
 
 // Refused reports whether err says that a Commit was refused as a whole, so that nothing of it is stored.

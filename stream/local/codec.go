@@ -58,7 +58,7 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// appendHead begins a stored batch; sealHead fills in the length.
+// appendHead begins a stored batch; compress fills in the codec and the length.
 func appendHead(buf []byte, source string) []byte {
 	buf = append(buf, batchVersion, codecPlain, 0, 0, 0, 0)
 	buf = binary.AppendUvarint(buf, uint64(len(source)))

@@ -99,6 +99,7 @@ type Engine struct {
 	requests sync.Pool
 	room     *semaphore.Weighted // bytes of commits in hand
 
+	noted   chan struct{} // closed when the reason of a failure is on disk, as far as that can be
 	stop    chan struct{} // closed by Close: the committer drains and ends
 	stopped chan struct{} // closed by the committer
 	close   sync.Once
@@ -132,6 +133,10 @@ func (e *Engine) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-e.failure.done:
+			select { // the process ends when Run returns
+			case <-e.noted:
+			case <-time.After(noteFor):
+			}
 			return e.failure.err()
 		case <-tick.C:
 			e.space.look(e.now())
@@ -186,6 +191,7 @@ func (e *Engine) fail(cause error) {
 		e.log.Error("the engine stops: nothing more is acknowledged", "error", cause)
 		text := fmt.Sprintf("%s\n%v\n", time.Now().UTC().Format(time.RFC3339), cause)
 		go func() { // the disk may hang
+			defer close(e.noted)
 			_ = writeFile(e.opts.FS, e.dir, stoppedFile, []byte(text))
 		}()
 	}
@@ -193,6 +199,9 @@ func (e *Engine) fail(cause error) {
 
 // stoppedFile holds the reason of the last failure until the next start has reported it.
 const stoppedFile = "leat.stopped"
+
+// noteFor is how long Run waits for the reason to be written, on a disk that may hang.
+const noteFor = 2 * time.Second
 
 var errClosed = fmt.Errorf("%w: it was closed", stream.ErrStopped)
 

@@ -523,7 +523,7 @@ func TestG8DamagedTablesAreReportedGaps(t *testing.T) {
 	names := files(t, fs, ".sst")
 	rng := rand.New(rand.NewPCG(5, 6))
 	counts := map[outcome]int{}
-	for range rounds(8) {
+	for range rounds(5) {
 		damaged := clone(fs)
 		edit(t, damaged, names[rng.IntN(len(names))], func(b []byte) []byte {
 			b[rng.IntN(len(b))] ^= byte(1 << rng.IntN(8))

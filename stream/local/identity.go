@@ -17,7 +17,7 @@ import (
 //
 //	leat data directory, format 1
 //	id 9f86d081884c7d659a2feaa0c55ad015
-//	crc32c 5b2c1a90
+//	crc32c 32c16d49
 //
 // It is written last when a directory is made and never changed. Where it exists the
 // database must exist too, and the other way round: a missing database is never replaced
@@ -113,6 +113,19 @@ func writeFile(fs vfs.FS, dir, name string, content []byte) error {
 		return err
 	}
 	return syncDir(fs, dir)
+}
+
+// makeDir makes a directory and those above it that are missing, durably.
+func makeDir(fs vfs.FS, dir string) error {
+	there, err := exists(fs, dir)
+	if there || err != nil {
+		return err
+	}
+	above := fs.PathDir(dir)
+	if err := makeDir(fs, above); err != nil {
+		return err
+	}
+	return errors.Join(fs.MkdirAll(dir, 0o700), syncDir(fs, above))
 }
 
 func syncDir(fs vfs.FS, dir string) error {

@@ -14,11 +14,12 @@ import (
 //	r  stream 4  shard 4  first index 8  count 4    a stored batch
 //	m  key                                          a mark: epoch 8, value
 //	s  key                                          a state entry: value
-//	cc                                              the commit number 8 and the writer's epoch 8
+//	cc                                              the commit state: number 8, epoch 8, time 8, digest 8, ends 8
 //	cn                                              the next stream id 4
 //	ct stream 4                                     a stream, JSON
 //	ch stream 4  shard 4                            a shard, JSON
 //	cg stream 4  shard 4  from 8                    a hole: to 8, reason
+//	cx name                                         a deleted stream: when its youngest shard was created, in seconds 8
 //
 // Streams have numbers that are never used twice, so that nothing which outlived a deleted
 // stream can be taken for part of a new one with its name. Every value but a stored

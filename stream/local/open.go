@@ -25,7 +25,7 @@ func Open(dir string, opts Options) (*Engine, error) {
 		failure: newFailure(), room: semaphore.NewWeighted(maxInHand),
 		requests: sync.Pool{New: newRequest},
 		queue:    queue{wake: make(chan struct{}, 1)},
-		stop:     make(chan struct{}), stopped: make(chan struct{}),
+		stop:     make(chan struct{}), stopped: make(chan struct{}), noted: make(chan struct{}),
 	}
 	e.opts.MemTable = cmp.Or(opts.MemTable, 16<<20)
 	opened := make(chan error, 1)
@@ -68,7 +68,7 @@ func (e *Engine) open() error {
 		if e.opts.ReadOnly {
 			base = lockless{base}
 		}
-	} else if err := base.MkdirAll(e.dir, 0o700); err != nil {
+	} else if err := makeDir(base, e.dir); err != nil {
 		return err
 	}
 	e.opts.FS = base
@@ -98,7 +98,7 @@ func (e *Engine) prepareDir() (err error) {
 		e.lock, err = lockDirShared(e.dir)
 		return err
 	}
-	if err := os.MkdirAll(e.dir, 0o700); err != nil {
+	if err := makeDir(vfs.Default, e.dir); err != nil {
 		return err
 	}
 	if !e.opts.test.guards.noLock {
@@ -162,7 +162,7 @@ func (e *Engine) create() error {
 	if err := fs.Rename(fs.PathJoin(e.dir, newFile), fs.PathJoin(e.dir, identityFile)); err != nil {
 		return err
 	}
-	return errors.Join(syncDir(fs, e.dir), syncDir(fs, fs.PathDir(e.dir)))
+	return syncDir(fs, e.dir)
 }
 
 // openExisting verifies the database read-only, in which mode pebble deletes nothing, and then opens it.

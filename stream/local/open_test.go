@@ -3,10 +3,12 @@ package local
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -166,4 +168,55 @@ func TestCloseWakesReaders(t *testing.T) {
 	if ctx.Err() != nil {
 		t.Error("a reader that began to wait behind Close waits for ever")
 	}
+}
+
+// The reason of a failure is on disk when Run returns, unless the disk hangs.
+func TestRunReturnsWhenTheReasonIsWritten(t *testing.T) {
+	for range 20 {
+		mem := vfs.NewCrashableMem()
+		e, err := Open("data", Options{FS: mem})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ran := make(chan error)
+		go func() { ran <- e.Run(t.Context()) }()
+		e.fail(syscall.EIO)
+		if err := <-ran; !errors.Is(err, syscall.EIO) {
+			t.Fatal(err)
+		}
+		if text, err := readFile(mem.CrashClone(vfs.CrashCloneCfg{}), "data/"+stoppedFile); err != nil || !strings.Contains(string(text), syscall.EIO.Error()) {
+			t.Fatalf("the file says %q, %v", text, err)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		hang := make(chan struct{})
+		fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(errorfs.Op) error {
+			<-hang
+			return nil
+		}))
+		e := &Engine{dir: "data", opts: Options{FS: fs}, log: slog.New(slog.DiscardHandler), failure: newFailure(), noted: make(chan struct{})}
+		e.fail(syscall.EIO)
+		start := time.Now()
+		if err := e.Run(t.Context()); !errors.Is(err, syscall.EIO) || time.Since(start) != noteFor {
+			t.Errorf("on a disk that hangs Run returned %v after %v", err, time.Since(start))
+		}
+		close(hang)
+	})
+}
+
+// A data directory whose parents had to be made is there after a loss of power.
+func TestNewDirectoriesAboveAreDurable(t *testing.T) {
+	mem := vfs.NewCrashableMem()
+	e, err := Open("a/b/data", Options{FS: mem})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	streamtest.Create(t, e, "s", 1)
+	after, err := Open("a/b/data", Options{FS: mem.CrashClone(vfs.CrashCloneCfg{})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer after.Close()
+	streamtest.Shards(t, after, "s")
 }

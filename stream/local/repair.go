@@ -105,7 +105,7 @@ func (r *repair) run() error {
 		return err
 	}
 	opts := Options{FS: r.fs, Logger: r.opts.Logger, MemTable: 16 << 20}
-	r.e = &Engine{dir: r.dir, opts: opts, log: r.log, fs: r.fs, id: id, failure: newFailure()}
+	r.e = &Engine{dir: r.dir, opts: opts, log: r.log, fs: r.fs, id: id, failure: newFailure(), noted: make(chan struct{})}
 	if err := r.inspect(); err != nil {
 		return err
 	}
