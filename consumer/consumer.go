@@ -44,9 +44,15 @@ type Consumer struct {
 	log    *slog.Logger
 	wakeup chan struct{} // buffered by one: a shard has ended
 
+	compared bool // the checkpoints with the destination, since the shards were started; supervise owns it
+
 	mu     sync.Mutex
 	shards map[leat.ShardID]*shard // that are or have been read since the start
+	rewind int64                   // how many shards were
 }
+
+// rewindPause keeps a destination that contradicts itself from being compared without end.
+const rewindPause = 100 * time.Millisecond
 
 // listEvery is how often the shards are listed, beside whenever one ends.
 const listEvery = time.Minute
@@ -60,12 +66,27 @@ func (c *Consumer) Run(ctx context.Context) error {
 		c.Settings.DeadLetters = c.Name + ".dlq"
 	}
 	c.log = cmp.Or(c.Log, slog.Default()).With("consumer", c.Name, "stream", c.Stream)
+	late, cancel := wait.Grace(ctx, cmp.Or(c.Grace, 20*time.Second))
+	defer cancel()
+	for {
+		err := c.once(ctx, late)
+		if !errors.Is(err, errBehind) {
+			return err
+		}
+		c.log.Error("the destination has lost records that were delivered to it; it is compared with every checkpoint", "error", err)
+		if wait.For(ctx, rewindPause) != nil {
+			return nil //nolint:nilerr // ctx has ended
+		}
+	}
+}
+
+// once delivers until ctx ends, or until the destination has lost something: then it returns errBehind.
+func (c *Consumer) once(ctx, late context.Context) error {
 	c.wakeup = make(chan struct{}, 1)
+	c.compared = false
 	c.mu.Lock()
 	c.shards = map[leat.ShardID]*shard{}
 	c.mu.Unlock()
-	late, cancel := wait.Grace(ctx, cmp.Or(c.Grace, 20*time.Second))
-	defer cancel()
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error { return c.supervise(running, late, group) })
 	return group.Wait()
@@ -108,6 +129,12 @@ func (c *Consumer) start(ctx, late context.Context, group *errgroup.Group) error
 		if marks, err = c.load(ctx); err != nil {
 			return err
 		}
+	}
+	if err := forget(shards, marks); err != nil {
+		return err
+	}
+	if err := c.compare(ctx, shards, marks); err != nil {
+		return err
 	}
 	turn, err := c.toRead(shards, marks)
 	if err != nil {

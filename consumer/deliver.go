@@ -16,9 +16,6 @@ import (
 // firstBackoff bounds the first random pause before a delivery is tried again; it doubles up to Settings.MaxBackoff.
 const firstBackoff = 200 * time.Millisecond
 
-// errRewound says that the checkpoint has moved back, so that the records in hand are read again.
-var errRewound = errors.New("the checkpoint has moved back")
-
 // engineError is an error of the stream and not of the destination: the consumer cannot go on.
 type engineError struct{ err error }
 
@@ -46,7 +43,7 @@ func (s *shard) process(ctx, late context.Context, batch leat.Batch) error {
 			s.log.Warn("a delivery was not finished in time; its records are delivered again after the next start", "error", err)
 			return late.Err()
 		case errors.As(err, &behind):
-			return s.rewind(late, behind.Position)
+			return fmt.Errorf("%w: %w", errBehind, err)
 		case sink.IsHalt(err):
 			s.failed(Halted, err, attempts)
 		case sink.IsPermanent(err), s.exhausted(attempts):
@@ -105,18 +102,6 @@ func fenced(err error) error {
 		return sink.Halt(fmt.Errorf("another data directory or process delivers to the same place under the same name: %w", err))
 	}
 	return err
-}
-
-// rewind moves the checkpoint back to where the destination is.
-func (s *shard) rewind(ctx context.Context, to leat.SequenceNumber) error {
-	s.log.Error("the destination has lost records that were delivered to it; those that the stream still has are delivered again",
-		"delivered", s.at.Delivered, "position", to)
-	back := checkpoint{Sequence: to, Delivered: to, Start: s.at.Start}
-	if err := s.commit(ctx, back, stream.Commit{}); err != nil {
-		return err
-	}
-	s.set(func(st *ShardStatus) { st.Rewinds++ })
-	return errRewound
 }
 
 func (s *shard) delivered(ctx context.Context, batch leat.Batch) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -18,17 +19,18 @@ import (
 	"github.com/leatstream/leat/stream"
 )
 
-// positioned is a table that keeps its position, as a database does.
+// positioned is a table that keeps its position in every shard, as a database does.
 type positioned struct {
 	table
-	at leat.SequenceNumber
+	at map[leat.ShardID]leat.SequenceNumber
 }
 
 func (s *positioned) Deliver(ctx context.Context, b leat.Batch) error {
-	if s.at.Compare(b.After) < 0 {
-		return &sink.BehindError{Position: s.at}
+	at, _ := s.Position(ctx, b.Stream, b.Shard)
+	if at.Compare(b.After) < 0 {
+		return &sink.BehindError{Position: at}
 	}
-	for len(b.Records) > 0 && b.First().Compare(s.at) <= 0 {
+	for len(b.Records) > 0 && b.First().Compare(at) <= 0 {
 		b.Records = b.Records[1:]
 	}
 	if len(b.Records) == 0 {
@@ -37,8 +39,107 @@ func (s *positioned) Deliver(ctx context.Context, b leat.Batch) error {
 	if err := s.table.Deliver(ctx, b); err != nil {
 		return err
 	}
-	s.at = b.Last()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.at == nil {
+		s.at = map[leat.ShardID]leat.SequenceNumber{}
+	}
+	s.at[b.Shard] = b.Last()
 	return nil
+}
+
+func (s *positioned) Position(_ context.Context, _ string, shard leat.ShardID) (leat.SequenceNumber, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.at[shard], nil
+}
+
+// lose empties the table, as somebody does who deletes the file.
+func (s *positioned) lose() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rows, s.at = nil, nil
+}
+
+func TestShardsThatAreDoneAreDeliveredAgainToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		r.put(0, 50)
+		s := &positioned{}
+		r.must(r.consumer(s, nil), time.Second)
+		shards, err := r.e.Shards(t.Context(), "s")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.e.Split(t.Context(), "s", 0, shards[0].Range.Middle()); err != nil {
+			t.Fatal(err)
+		}
+		r.put(50, 100)
+		r.must(r.consumer(s, nil), time.Second)
+		complete(t, s.snapshot(), 100)
+
+		s.lose() // between two runs: nothing new arrives
+		r.must(r.consumer(s, nil), time.Second)
+		complete(t, s.snapshot(), 100)
+
+		c := r.consumer(s, nil) // and while it runs
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- c.Run(ctx) }()
+		time.Sleep(time.Second)
+		s.lose()
+		r.put(100, 150)
+		time.Sleep(time.Second)
+		complete(t, s.snapshot(), 150)
+		if n := c.Status().Rewinds; n != 3 {
+			t.Errorf("%d shards were moved back, want 3", n)
+		}
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// halting is an engine whose readers take their time and then tell of a gap.
+type halting struct {
+	stream.Engine
+	at int
+}
+
+func (e *halting) Read(ctx context.Context, name string, id leat.ShardID, from stream.Position) (stream.Reader, error) {
+	r, err := e.Engine.Read(ctx, name, id, from)
+	return &haltingReader{Reader: r, e: e}, err
+}
+
+type haltingReader struct {
+	stream.Reader
+	e *halting
+}
+
+func (r *haltingReader) Next(ctx context.Context, limit stream.Limit) (leat.Batch, error) {
+	if r.e.at--; r.e.at == 0 {
+		time.Sleep(2 * time.Second) // as damage does, which is looked into without looking at ctx
+		at := leat.NewSequence(0, time.Unix(1, 0), 1, time.Unix(1, 0))
+		return leat.Batch{}, &stream.GapError{Stream: "s", From: at, To: at, Count: 1, Reason: stream.GapDamaged}
+	}
+	return r.Reader.Next(ctx, limit)
+}
+
+func TestAGapThatIsFoundLateIsNotTakenForTheEndOfTheBatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		r.put(0, 30)
+		s := &table{}
+		c := r.consumer(s, func(c *consumer.Consumer) {
+			c.Engine = &halting{Engine: r.e, at: 2}
+			c.Settings.Batch.Wait = time.Second
+		})
+		r.must(c, 10*time.Second)
+		if n := len(r.letters()); n != 1 || c.Status().Shards[0].Missing != 1 {
+			t.Errorf("%d letters, status %+v", n, c.Status().Shards[0])
+		}
+	})
 }
 
 func TestADestinationThatLostRowsGetsThemAgain(t *testing.T) {
@@ -48,7 +149,7 @@ func TestADestinationThatLostRowsGetsThemAgain(t *testing.T) {
 		s := &positioned{}
 		r.must(r.consumer(s, nil), time.Second)
 		complete(t, s.snapshot(), 500)
-		backup := &positioned{at: s.at, table: table{rows: slices.Clone(s.rows)}}
+		backup := &positioned{at: maps.Clone(s.at), table: table{rows: slices.Clone(s.rows)}}
 		r.put(500, 600)
 		r.must(r.consumer(s, nil), time.Second)
 		complete(t, s.snapshot(), 600)
@@ -80,7 +181,7 @@ func TestARowThatTheDestinationRefusedIsNotTakenForLost(t *testing.T) {
 		r.put(100, 200)
 		c := r.consumer(s, nil)
 		r.must(c, time.Second)
-		if st := c.Status().Shards[0]; len(r.letters()) != 1 || st.Rewinds != 0 || len(s.snapshot()) != 199 {
+		if st := c.Status().Shards[0]; len(r.letters()) != 1 || c.Status().Rewinds != 0 || len(s.snapshot()) != 199 {
 			t.Errorf("%d letters, %d rows, status %+v", len(r.letters()), len(s.snapshot()), st)
 		}
 	})

@@ -58,11 +58,6 @@ func (s *shard) work(ctx, late context.Context) error {
 		if len(batch.Records) > 0 {
 			err := s.process(ctx, late, batch)
 			s.release()
-			if errors.Is(err, errRewound) {
-				if err = s.open(ctx); err == nil {
-					continue
-				}
-			}
 			if err != nil {
 				return err
 			}
@@ -82,11 +77,7 @@ func (s *shard) work(ctx, late context.Context) error {
 	}
 }
 
-// open opens a reader at the checkpoint, in place of the one before.
 func (s *shard) open(ctx context.Context) (err error) {
-	if s.reader != nil {
-		_ = s.reader.Close()
-	}
 	s.reader, err = s.c.Engine.Read(ctx, s.c.Stream, s.id, s.at.position())
 	return err
 }
@@ -101,7 +92,7 @@ func (s *shard) gather(ctx context.Context) (batch leat.Batch, behind error) {
 	defer cancel()
 	for {
 		next, err := s.reader.Next(reading, stream.Limit{Records: records - len(batch.Records), Bytes: min(bytes, step)})
-		if err != nil && len(batch.Records) > 0 && reading.Err() != nil && ctx.Err() == nil {
+		if errors.Is(err, context.Canceled) && len(batch.Records) > 0 && ctx.Err() == nil {
 			return batch, nil // the time is up
 		}
 		if err != nil {

@@ -26,6 +26,7 @@ type Status struct {
 	Stream      string        `json:"stream"`
 	Destination string        `json:"destination"`
 	Shards      []ShardStatus `json:"shards"`
+	Rewinds     int64         `json:"rewinds"` // shards whose checkpoint was moved back because the destination had lost records
 }
 
 // ShardStatus is what a consumer is doing with one shard. Counts are since the start of the process.
@@ -41,7 +42,6 @@ type ShardStatus struct {
 	Failures     int64               `json:"failures"`      // deliveries that failed
 	Splits       int64               `json:"splits"`        // batches that were halved
 	DeadLettered int64               `json:"dead_lettered"` //
-	Rewinds      int64               `json:"rewinds"`       // how often the destination had lost what was delivered to it
 	Missing      int64               `json:"missing"`       // records that expired or were damaged before they were read
 	LastError    string              `json:"last_error,omitempty"`
 
@@ -54,7 +54,7 @@ type ShardStatus struct {
 func (c *Consumer) Status() Status {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	status := Status{Name: c.Name, Stream: c.Stream, Destination: c.Destination}
+	status := Status{Name: c.Name, Stream: c.Stream, Destination: c.Destination, Rewinds: c.rewind}
 	now := time.Now()
 	for _, s := range c.shards {
 		st := s.status

@@ -45,9 +45,17 @@ type Planner interface {
 	Done(ctx context.Context, plan []byte) (bool, error)
 }
 
-// BehindError is returned by Deliver of a sink that keeps its position with the rows, when that is before Batch.After: the
-// destination was deleted, replaced or restored from a copy. Nothing of the batch was stored. The consumer delivers
-// again from behind Position.
+// Positioner is a Sink that keeps its position with the rows. The consumer compares it with its checkpoints when it begins, and when Deliver
+// returns a *BehindError.
+type Positioner interface {
+	Sink
+
+	// Position returns the last record of a shard that the destination has; zero: none.
+	Position(ctx context.Context, stream string, shard leat.ShardID) (leat.SequenceNumber, error)
+}
+
+// BehindError is returned by Deliver of a Positioner whose position is before Batch.After: the destination was deleted, replaced
+// or restored from a copy. Nothing of the batch was stored. The consumer delivers again from behind the position of every shard.
 type BehindError struct {
 	Position leat.SequenceNumber // the last record that the destination has; zero: none
 }

@@ -8,9 +8,9 @@ import (
 )
 
 const (
-	baseMemory       = 128 << 20 // engine, batches in hand, destinations
+	baseMemory       = 100 << 20 // engine, batches in hand, destinations
 	connectionMemory = 2 << 20   // what a connection holds for its producer
-	identityMemory   = 56        // of a remembered event_id
+	identityMemory   = 80        // of a remembered event_id, at most
 )
 
 // limitMemory makes the collector keep the heap near what the configuration needs, instead of letting it grow to twice what is in use. It is

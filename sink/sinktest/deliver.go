@@ -205,6 +205,20 @@ func testBehind(r *rig) {
 	r.deliver(s, third)
 	r.deliver(r.fresh(), third)
 	r.check(r.t, first, second, third)
+	r.position(r.fresh(), 0, third.Last())
+	r.position(s, 1, leat.SequenceNumber{})
+}
+
+// position wants the position of a shard, if the sink tells it.
+func (r *rig) position(s sink.Sink, shard leat.ShardID, want leat.SequenceNumber) {
+	r.t.Helper()
+	p, ok := s.(sink.Positioner)
+	if !ok {
+		return
+	}
+	if got, err := p.Position(r.t.Context(), streamName, shard); got != want || err != nil {
+		r.t.Errorf("position of %s: %s, %v; want %s", shard, got, err, want)
+	}
 }
 
 func (r *rig) behind(s sink.Sink, b leat.Batch, want leat.SequenceNumber) {

@@ -73,6 +73,27 @@ func (s *Sink) Deliver(ctx context.Context, b leat.Batch) error {
 	return fmt.Errorf("deliver %d records to table %s of %s: %w", len(b.Records), s.Table, s.Path, err)
 }
 
+// Position implements sink.Positioner. Its errors are those of Deliver.
+func (s *Sink) Position(ctx context.Context, stream string, shard leat.ShardID) (leat.SequenceNumber, error) {
+	at := cursor{consumer: s.Consumer, stream: stream, shard: shard.String()}
+	if err := s.acquire(ctx); err != nil {
+		return at.seq, fmt.Errorf("wait to read %s: %w", s.Path, err)
+	}
+	defer s.release()
+	err := s.ready(ctx)
+	if err == nil {
+		err = s.db.read(ctx, &at)
+	}
+	if err == nil {
+		return at.seq, nil
+	}
+	if s.db != nil {
+		err = errors.Join(err, s.db.close())
+		s.db = nil
+	}
+	return at.seq, fmt.Errorf("read the position in %s: %w", s.Path, err)
+}
+
 // Close closes the file, if it is open. It is called once, after the last Deliver has returned.
 func (s *Sink) Close() error {
 	if err := s.acquire(context.Background()); err != nil {
@@ -91,7 +112,8 @@ func (s *Sink) Close() error {
 	return nil
 }
 
-func (s *Sink) deliver(ctx context.Context, b *leat.Batch) error {
+// ready opens the file, if it is not open.
+func (s *Sink) ready(ctx context.Context) error {
 	if s.closed {
 		return errors.New("the sink is closed")
 	}
@@ -107,6 +129,13 @@ func (s *Sink) deliver(ctx context.Context, b *leat.Batch) error {
 			return err
 		}
 		s.db = db
+	}
+	return nil
+}
+
+func (s *Sink) deliver(ctx context.Context, b *leat.Batch) error {
+	if err := s.ready(ctx); err != nil {
+		return err
 	}
 	if err := s.db.write(ctx, s.Consumer, b); err != nil {
 		return err

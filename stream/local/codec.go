@@ -66,23 +66,23 @@ func appendHead(buf []byte, source string) []byte {
 }
 
 // compress returns the stored batch that plain begins, with a compressed body where that is smaller, and room for the trailer. spare is
-// memory for the result, which may also be plain itself.
+// memory for the result.
 func compress(plain, spare []byte) (value []byte) {
 	body := plain[headSize:]
 	binary.BigEndian.PutUint32(plain[2:], uint32(len(body)))
-	if len(body) < compressFrom {
-		return append(plain, emptyTrailer[:]...)
+	if len(body) >= compressFrom {
+		if most := headSize + s2.MaxEncodedLen(len(body)) + trailerSize; cap(spare) < most {
+			spare = make([]byte, most)
+		}
+		small := s2.Encode(spare[headSize:cap(spare)], body)
+		if len(small) <= len(body)-len(body)/8 {
+			value = spare[:headSize+len(small)]
+			copy(value, plain[:headSize])
+			value[1] = codecS2
+			return append(value, emptyTrailer[:]...)
+		}
 	}
-	if most := headSize + s2.MaxEncodedLen(len(body)); cap(spare) < most {
-		spare = make([]byte, most)
-	}
-	small := s2.Encode(spare[headSize:cap(spare)], body)
-	if len(small) > len(body)-len(body)/8 {
-		return append(plain, emptyTrailer[:]...)
-	}
-	value = spare[:headSize+len(small)]
-	copy(value, plain[:headSize])
-	value[1] = codecS2
+	value = append(spare[:0], plain...)
 	return append(value, emptyTrailer[:]...)
 }
 

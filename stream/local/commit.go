@@ -116,20 +116,17 @@ type encodedPut struct {
 	slots  []*shardState
 	runs   []run
 	slot   []uint32 // of each event; nil if there is one shard
-	keys   slotCache
 }
 
 // run is what one shard gets from one put: a stored batch with an empty trailer.
 type run struct {
 	shard *shardState
-	value []byte // shares memory with plain or small
+	value []byte // what is stored; its memory is used again
 	sum   uint32 // checksum of everything before the trailer
 	count uint32
 	bytes uint64 // keys and payloads
 	first uint64 // set by the committer
 	at    time.Time
-
-	plain, small []byte // memory for the batch as it is, and compressed
 }
 
 func newRequest() any { return &request{done: make(chan error, 1)} }
@@ -148,9 +145,9 @@ func (e *Engine) recycle(r *request) {
 		p := &r.puts[i]
 		for j := range p.runs {
 			run := &p.runs[j]
-			run.shard, run.value = nil, nil
-			if kept += cap(run.plain) + cap(run.small); kept > keepBuffers {
-				run.plain, run.small = nil, nil
+			run.shard, run.value = nil, run.value[:0]
+			if kept += cap(run.value); kept > keepBuffers {
+				run.value = nil
 			}
 		}
 		p.stream, p.router, p.slots = nil, nil, nil
@@ -168,50 +165,68 @@ func (e *Engine) encode(r *request) error {
 			return fmt.Errorf("commit: %w", err)
 		}
 		r.puts[i].stream = s
-		r.puts[i].encode(&r.commit.Puts[i])
+		e.encodePut(&r.puts[i], &r.commit.Puts[i])
 	}
 	return nil
 }
 
-func (p *encodedPut) encode(put *stream.Put) {
+// encodePut encodes a put for the shards of p's stream.
+func (e *Engine) encodePut(p *encodedPut, put *stream.Put) {
+	s := e.scratch.Get().(*scratch)
+	p.encode(put, s)
+	s.trim()
+	e.scratch.Put(s)
+}
+
+// scratch is what encoding needs and nothing later does. It is given back before the commit waits for the disk, so that all commits
+// share a little of it, which stays in the caches of the processor.
+type scratch struct {
+	plain [][]byte // a batch for each shard, before it is compressed
+	keys  slotCache
+}
+
+func newScratch() any { return new(scratch) }
+
+// trim leaves buffers beyond the usual size to the collector.
+func (s *scratch) trim() {
+	kept := 0
+	for i := range s.plain {
+		if kept += cap(s.plain[i]); kept > keepBuffers {
+			s.plain[i] = nil
+		}
+	}
+}
+
+func (p *encodedPut) encode(put *stream.Put, s *scratch) {
 	p.router, p.slots = p.stream.routing()
 	p.runs = resize(p.runs, len(p.slots))
+	s.plain = resize(s.plain, len(p.slots))
 	for i := range p.runs {
 		run := &p.runs[i]
-		run.shard, run.value, run.count, run.bytes = p.slots[i], nil, 0, 0
+		run.shard, run.value, run.count, run.bytes = p.slots[i], run.value[:0], 0, 0
 	}
 	p.slot = p.slot[:0]
 	for i := range put.Events {
 		e := &put.Events[i]
 		slot := 0
 		if len(p.slots) > 1 {
-			slot = p.keys.slot(p.router, e)
+			slot = s.keys.slot(p.router, e)
 			p.slot = append(p.slot, uint32(slot))
 		}
-		run := &p.runs[slot]
+		run, plain := &p.runs[slot], s.plain[slot]
 		if run.count == 0 {
-			run.plain = appendHead(run.plain[:0], put.Source)
+			plain = appendHead(plain[:0], put.Source)
 		}
-		run.plain = appendRecord(run.plain, e)
+		s.plain[slot] = appendRecord(plain, e)
 		run.count++
 		run.bytes += uint64(e.Size())
 	}
 	for i := range p.runs {
 		if run := &p.runs[i]; run.count > 0 {
-			run.finish()
+			run.value = compress(s.plain[i], run.value)
+			run.sum = checksum(run.value[:len(run.value)-trailerSize])
 		}
 	}
-}
-
-// finish compresses the batch and computes its checksum.
-func (r *run) finish() {
-	r.value = compress(r.plain, r.small)
-	if r.value[1] == codecPlain {
-		r.plain = r.value
-	} else {
-		r.small = r.value
-	}
-	r.sum = checksum(r.value[:len(r.value)-trailerSize])
 }
 
 // slotCache remembers where short partition keys go: the ring is defined by MD5, which costs more than everything else that is done

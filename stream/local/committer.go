@@ -331,7 +331,7 @@ func (f *frame) checkPut(p *encodedPut, put *stream.Put) error {
 	router, _ := now.routing()
 	if now != p.stream || router != p.router {
 		p.stream = now
-		p.encode(put)
+		f.e.encodePut(p, put)
 	}
 	return nil
 }

@@ -97,6 +97,7 @@ type Engine struct {
 	marks    markTable
 	queue    queue
 	requests sync.Pool
+	scratch  sync.Pool
 	room     *semaphore.Weighted // bytes of commits in hand
 
 	noted   chan struct{} // closed when the reason of a failure is on disk, as far as that can be

@@ -34,12 +34,16 @@ func lockDir(dir string) (*dirLock, error) {
 		return nil, fmt.Errorf("lock data directory: %w", err)
 	}
 	err = flock(f, unix.LOCK_EX)
+	readers := false
 	for until := time.Now().Add(patience); errors.Is(err, unix.EWOULDBLOCK) && time.Now().Before(until); err = flock(f, unix.LOCK_EX) {
-		if flock(f, unix.LOCK_SH) != nil {
-			break // a writer has it
+		if readers = flock(f, unix.LOCK_SH) == nil; !readers {
+			break
 		}
 		_ = flock(f, unix.LOCK_UN) // or two that wait would keep each other out
 		time.Sleep(20 * time.Millisecond)
+	}
+	if err != nil && readers {
+		return nil, errors.Join(fmt.Errorf("%w: %s is being read, by leat tap or the like", ErrLocked, dir), f.Close())
 	}
 	if err != nil {
 		return nil, errors.Join(refusal(f, dir, err), f.Close())

@@ -23,9 +23,9 @@ func Open(dir string, opts Options) (*Engine, error) {
 	e := &Engine{
 		dir: dir, opts: opts, log: cmp.Or(opts.Logger, slog.New(slog.DiscardHandler)),
 		failure: newFailure(), room: semaphore.NewWeighted(maxInHand),
-		requests: sync.Pool{New: newRequest},
-		queue:    queue{wake: make(chan struct{}, 1)},
-		stop:     make(chan struct{}), stopped: make(chan struct{}), noted: make(chan struct{}),
+		requests: sync.Pool{New: newRequest}, scratch: sync.Pool{New: newScratch},
+		queue: queue{wake: make(chan struct{}, 1)},
+		stop:  make(chan struct{}), stopped: make(chan struct{}), noted: make(chan struct{}),
 	}
 	e.opts.MemTable = cmp.Or(opts.MemTable, 16<<20)
 	opened := make(chan error, 1)
