@@ -13,7 +13,7 @@ type Code struct {
 }
 
 // Codes returns every code that Load raises, sorted. The files of Wrong and Right use a source of type websocket
-// with the field url, and a destination of type parquet with the fields path and password.
+// with the field url, and a destination of type jsonl with the field path.
 func Codes() []Code { return slices.Clone(codes) }
 
 const (
@@ -74,8 +74,8 @@ var codes = []Code{
 	}, {
 		Code: codeDeadLetterLoop, Severity: Error, Title: "a consumer's dead letters go to the stream that it reads",
 		Text:  "It would read its own dead letters, fail again, and write them once more, for ever. Let the dead letters go to a stream of their own.",
-		Wrong: "streams:\n  clicks:\nconsumers:\n  - name: lake\n    stream: clicks\n    dead_letters: clicks\n    destination: {type: parquet, path: out}\n",
-		Right: "streams:\n  clicks:\nconsumers:\n  - name: lake\n    stream: clicks\n    dead_letters: clicks.failed\n    destination: {type: parquet, path: out}\n",
+		Wrong: "streams:\n  clicks:\nconsumers:\n  - name: lake\n    stream: clicks\n    dead_letters: clicks\n    destination: {type: jsonl, path: out}\n",
+		Right: "streams:\n  clicks:\nconsumers:\n  - name: lake\n    stream: clicks\n    dead_letters: clicks.failed\n    destination: {type: jsonl, path: out}\n",
 	}, {
 		Code: codeDuplicateKey, Severity: Error, Title: "a key is there twice in one mapping",
 		Text:  "One of the two values would be dropped without a word. Remove the one that is not meant.",
@@ -94,8 +94,8 @@ var codes = []Code{
 	}, {
 		Code: codeEnum, Severity: Error, Title: "the field takes other values",
 		Text:  "The field takes one of a few words, which docs/config.md lists.",
-		Wrong: "streams:\n  clicks:\nconsumers:\n  - name: lake\n    stream: clicks\n    start: newest\n    destination: {type: parquet, path: out}\n",
-		Right: "streams:\n  clicks:\nconsumers:\n  - name: lake\n    stream: clicks\n    start: latest\n    destination: {type: parquet, path: out}\n",
+		Wrong: "streams:\n  clicks:\nconsumers:\n  - name: lake\n    stream: clicks\n    start: newest\n    destination: {type: jsonl, path: out}\n",
+		Right: "streams:\n  clicks:\nconsumers:\n  - name: lake\n    stream: clicks\n    start: latest\n    destination: {type: jsonl, path: out}\n",
 	}, {
 		Code: codeIdle, Severity: Warning, Title: "there are no sources and no consumers",
 		Text:  "The streams are made and kept, but nothing writes to them and nothing reads them. That is right for a data directory that only other programs look into, else a file may be missing on the command line.",
@@ -104,8 +104,8 @@ var codes = []Code{
 	}, {
 		Code: codeInsideData, Severity: Error, Title: "a destination writes into the data directory",
 		Text:  "The data directory belongs to the streams alone. Whoever backs it up, moves it or begins anew by deleting it means the streams, not what was delivered from them.",
-		Wrong: "data: ./data\nstreams:\n  clicks:\nconsumers:\n  - name: lake\n    stream: clicks\n    destination: {type: parquet, path: ./data/out}\n",
-		Right: "data: ./data\nstreams:\n  clicks:\nconsumers:\n  - name: lake\n    stream: clicks\n    destination: {type: parquet, path: ./out}\n",
+		Wrong: "data: ./data\nstreams:\n  clicks:\nconsumers:\n  - name: lake\n    stream: clicks\n    destination: {type: jsonl, path: ./data/out}\n",
+		Right: "data: ./data\nstreams:\n  clicks:\nconsumers:\n  - name: lake\n    stream: clicks\n    destination: {type: jsonl, path: ./out}\n",
 	}, {
 		Code: codeInterpolation, Severity: Error, Title: "${ begins something that is no reference",
 		Text: "In values ${NAME} stands for an environment variable, ${NAME:-text} for the variable or the text if it is not set or empty, " +
@@ -121,13 +121,13 @@ var codes = []Code{
 	}, {
 		Code: codeLiteralSecret, Severity: Warning, Title: "a secret is written into the file",
 		Text:  "Configuration files are copied, committed and shown. Keep the secret in a file of its own, in the environment, or in a credential of systemd, and refer to it. A password in an address (user:password@host) and parameters such as ?token=… are secrets, too.",
-		Wrong: "streams:\n  clicks:\nconsumers:\n  - name: lake\n    stream: clicks\n    destination: {type: parquet, path: out, password: hunter2}\n",
-		Right: "streams:\n  clicks:\nconsumers:\n  - name: lake\n    stream: clicks\n    destination: {type: parquet, path: out, password: \"${LAKE_PASSWORD:?the password of the lake}\"}\n",
+		Wrong: "streams:\n  clicks:\nsources:\n  - name: web\n    type: websocket\n    url: wss://feed.example\n    headers: {Authorization: Bearer hunter2}\n    stream: clicks\n",
+		Right: "streams:\n  clicks:\nsources:\n  - name: web\n    type: websocket\n    url: wss://feed.example\n    headers: {Authorization: \"Bearer ${FEED_TOKEN:?the token of the feed}\"}\n    stream: clicks\n",
 	}, {
 		Code: codeMisplacedField, Severity: Error, Title: "the field belongs one level further out or in",
 		Text:  "The field exists, but not in this mapping. Most often its indentation is wrong.",
-		Wrong: "streams:\n  clicks:\nconsumers:\n  - name: lake\n    stream: clicks\n    destination:\n      type: parquet\n      path: out\n      max_attempts: 5\n",
-		Right: "streams:\n  clicks:\nconsumers:\n  - name: lake\n    stream: clicks\n    destination:\n      type: parquet\n      path: out\n    max_attempts: 5\n",
+		Wrong: "streams:\n  clicks:\nconsumers:\n  - name: lake\n    stream: clicks\n    destination:\n      type: jsonl\n      path: out\n      max_attempts: 5\n",
+		Right: "streams:\n  clicks:\nconsumers:\n  - name: lake\n    stream: clicks\n    destination:\n      type: jsonl\n      path: out\n    max_attempts: 5\n",
 	}, {
 		Code: codeMissingEventID, Severity: Error, Title: "several connections need event_id",
 		Text:  "With connections above 1 every event arrives more than once. Only event_id tells that two of them are the same, so without it each would be stored as often as it arrives.",
@@ -171,8 +171,8 @@ var codes = []Code{
 	}, {
 		Code: codeSharedPlace, Severity: Error, Title: "two destinations write to one directory",
 		Text:  "The names of files come from the stream and the records, so two consumers would overwrite each other's files, and one removes what it takes for remains of its own. Two consumers may share an SQLite file.",
-		Wrong: "streams:\n  clicks:\nconsumers:\n  - name: lake\n    stream: clicks\n    destination: {type: parquet, path: out}\n  - name: copy\n    stream: clicks\n    destination: {type: parquet, path: ./out/}\n",
-		Right: "streams:\n  clicks:\nconsumers:\n  - name: lake\n    stream: clicks\n    destination: {type: parquet, path: out}\n  - name: copy\n    stream: clicks\n    destination: {type: parquet, path: out-copy}\n",
+		Wrong: "streams:\n  clicks:\nconsumers:\n  - name: lake\n    stream: clicks\n    destination: {type: jsonl, path: out}\n  - name: copy\n    stream: clicks\n    destination: {type: jsonl, path: ./out/}\n",
+		Right: "streams:\n  clicks:\nconsumers:\n  - name: lake\n    stream: clicks\n    destination: {type: jsonl, path: out}\n  - name: copy\n    stream: clicks\n    destination: {type: jsonl, path: out-copy}\n",
 	}, {
 		Code: codeSyntax, Severity: Error, Title: "this is not YAML",
 		Text:  "The parser cannot make sense of the file from here on, so nothing else is said about it. The mistake may be a few lines further up: a quote or a bracket that is not closed, or an indentation that differs.",

@@ -93,10 +93,10 @@ func (c *parquetConfig) Place() setting.Place {
 
 var stubs = config.Adapters{
 	Sources:      map[string]func() any{"websocket": func() any { return new(websocketConfig) }},
-	Destinations: map[string]func() any{"parquet": func() any { return new(parquetConfig) }},
+	Destinations: map[string]func() any{"parquet": func() any { return new(parquetConfig) }, "jsonl": func() any { return new(parquetConfig) }},
 }
 
-var environment = map[string]string{"PORT": "8080", "EIGHTY": "eighty", "EMPTY": "", "TRUE": "true", "MARK": "s3cr3t-marker", "LAKE_PASSWORD": "l4k3-marker", "CREDENTIALS_DIRECTORY": "testdata/credentials"}
+var environment = map[string]string{"PORT": "8080", "EIGHTY": "eighty", "EMPTY": "", "TRUE": "true", "MARK": "s3cr3t-marker", "LAKE_PASSWORD": "l4k3-marker", "FEED_TOKEN": "f33d-marker", "CREDENTIALS_DIRECTORY": "testdata/credentials"}
 
 func env(name string) (string, bool) {
 	value, ok := environment[name]

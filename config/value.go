@@ -55,7 +55,7 @@ func (d *decoder) outside(f field, s slot) *report {
 	shown := cutText(resolve(s.at).Value)
 	off := v.Type() == durationType && v.Interface() == setting.Off && f.def == "off" // what is not set is off, so that off may be written, too
 	if least, ok := bound(v.Type(), f.least); ok && got < least && !off {
-		return &report{code: codeRange, message: fmt.Sprintf("%s: at least %s, got %s", f.name, f.least, shown)}
+		return &report{code: codeRange, message: fmt.Sprintf("%s: at least %s, got %s", f.name, f.least, shown), hint: leastHint(v, f)}
 	}
 	if most, ok := bound(v.Type(), f.most); ok && got > most {
 		return &report{code: codeRange, message: fmt.Sprintf("%s: at most %s, got %s", f.name, f.most, shown)}
@@ -68,6 +68,17 @@ func (d *decoder) outside(f field, s slot) *report {
 		return &report{code: codeRange, message: fmt.Sprintf("%s: %s stands for \"not set\", and then it is %s", f.name, shown, f.def), hint: hint}
 	}
 	return nil
+}
+
+// leastHint says what to write instead of a duration that is too short.
+func leastHint(v reflect.Value, f field) string {
+	switch {
+	case v.Type() != durationType:
+		return ""
+	case f.def == "off":
+		return fmt.Sprintf(`write %s or more, or "off" to switch it off`, f.least)
+	}
+	return fmt.Sprintf("write %s or more", f.least)
 }
 
 // number returns what a bound is compared with.

@@ -16,6 +16,9 @@ import (
 // firstBackoff bounds the first random pause before a delivery is tried again; it doubles up to Settings.MaxBackoff.
 const firstBackoff = 200 * time.Millisecond
 
+// haltedEvery is how often the log says that a destination must be mended.
+const haltedEvery = 30 * time.Second
+
 // engineError is an error of the stream and not of the destination: the consumer cannot go on.
 type engineError struct{ err error }
 
@@ -109,6 +112,7 @@ func (s *shard) delivered(ctx context.Context, batch leat.Batch) error {
 	if err != nil {
 		return err
 	}
+	s.halted = quiet{}
 	n, bytes := int64(len(batch.Records)), int64(batch.Size())
 	s.set(func(st *ShardStatus) {
 		st.State, st.LastError, st.pending = Reading, "", time.Time{}
@@ -132,7 +136,7 @@ func (s *shard) bury(ctx context.Context, batch leat.Batch, e end) error {
 	if err != nil {
 		return err
 	}
-	if more, ok := s.quiet.speak(time.Now()); ok {
+	if more, ok := s.quiet.speak(time.Now(), time.Second); ok {
 		s.log.Error("a record goes to the dead-letter stream", "sequence", record.Sequence, "condition", e.condition, "attempts", e.attempts, "error", e.cause, "not_logged_before", more)
 	}
 	s.set(func(st *ShardStatus) {
@@ -151,7 +155,9 @@ func (s *shard) failed(state State, err error, attempts int) {
 	s.count(err)
 	s.set(func(st *ShardStatus) { st.State = state })
 	if state == Halted {
-		s.log.Error("the destination must be mended; it is tried again now and then", "error", err)
+		if more, ok := s.halted.speak(time.Now(), haltedEvery); ok {
+			s.log.Error("the destination must be mended; it is tried again now and then", "error", err, "not_logged_before", more)
+		}
 		return
 	}
 	s.log.Warn("delivery failed; it is tried again", "attempts", attempts, "error", err)
@@ -163,18 +169,18 @@ func (s *shard) pause(ctx context.Context, attempt int) error {
 	return wait.For(ctx, rand.N(bound)+bound/10)
 }
 
-// quiet lets one line a second through.
+// quiet lets one line through in a while.
 type quiet struct {
 	next    time.Time
 	dropped int
 }
 
 // speak reports whether to say something, and how often it was not said before.
-func (q *quiet) speak(now time.Time) (dropped int, ok bool) {
+func (q *quiet) speak(now time.Time, every time.Duration) (dropped int, ok bool) {
 	if now.Before(q.next) {
 		q.dropped++
 		return 0, false
 	}
-	dropped, q.dropped, q.next = q.dropped, 0, now.Add(time.Second)
+	dropped, q.dropped, q.next = q.dropped, 0, now.Add(every)
 	return dropped, true
 }

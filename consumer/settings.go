@@ -37,14 +37,14 @@ type Settings struct {
 
 // Batch says how many records are delivered together. Whichever limit is reached first closes a batch.
 type Batch struct {
-	// At most so many records. Default: what the destination recommends.
+	// At most so many records. Default: what the destination recommends: sqlite 10,000, jsonl 100,000.
 	Records int `yaml:"records" min:"1" max:"1000000"`
 
 	// At most so many bytes of keys and payloads; one record is delivered however large it is. Default: what the destination
-	// recommends.
+	// recommends: sqlite 4MiB, jsonl 16MiB.
 	Bytes setting.Size `yaml:"bytes" min:"1KiB" max:"64MiB"`
 
 	// How long to wait, from the first record, for a batch to fill. "off": not at all. Default: what the
-	// destination recommends.
+	// destination recommends: sqlite 0s, jsonl 1m, so that its files appear after a minute.
 	Wait time.Duration `yaml:"wait" max:"1h"`
 }

@@ -23,7 +23,8 @@ type shard struct {
 
 	reader   stream.Reader
 	reserved int64 // bytes of Consumer.Memory
-	quiet    quiet
+	quiet    quiet // of dead letters
+	halted   quiet // of attempts while the destination must be mended
 
 	status ShardStatus // guarded by the Consumer's mutex
 }

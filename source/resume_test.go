@@ -199,7 +199,7 @@ func TestCursorsThatNothingUsesAreMistakes(t *testing.T) {
 			t.Errorf("cursor %q, url %s: %v", c.cursor, &c.config.URL, err)
 		}
 	}
-	for _, s := range []source.Settings{{CursorMode: "inclusive"}, {Stall: time.Millisecond}} {
+	for _, s := range []source.Settings{{CursorMode: "inclusive"}, {Cursor: expression.MustParse("seq")}, {Stall: time.Millisecond}} {
 		if s.Check() == nil {
 			t.Errorf("%+v passes", s)
 		}

@@ -44,10 +44,11 @@ type Settings struct {
 	// provider begins.
 	Cursor expression.Value `yaml:"cursor"`
 
-	// What a provider sends when it is asked for a cursor. "inclusive": it begins with the event of that cursor. Where the
-	// first event has another cursor, the provider did not go back far enough, and a gap record says so. "exclusive": it begins
-	// behind it, which proves nothing: that it goes back far enough is taken on trust.
-	CursorMode string `yaml:"cursor_mode" default:"exclusive" enum:"exclusive,inclusive"`
+	// What a provider sends when it is asked for a cursor; it must be said where cursor is set. "inclusive": it begins with the
+	// event of that cursor. Where the first event has another cursor, the provider did not go back far enough, and a gap record
+	// says so. "exclusive": it begins behind it, which proves nothing: a resume is taken on the provider's word, and one that
+	// ignores the cursor loses events without a gap record.
+	CursorMode string `yaml:"cursor_mode" enum:"inclusive,exclusive"`
 
 	// The partition key: events of one key keep their order and share a shard. Without it
 	// every event of the source has the source's name as its key. One of more than 256 characters, the limit of Kinesis, is
@@ -64,7 +65,7 @@ type Settings struct {
 	DedupeEvents int `yaml:"dedupe_events" default:"1000000" min:"1000" max:"100000000"`
 }
 
-// inclusive is the cursor_mode of a provider that begins with the event of the cursor.
+// inclusive is the cursor_mode of a provider that begins with the event of the cursor. Anything else counts as exclusive.
 const inclusive = "inclusive"
 
 // leastStall is no min tag: that would refuse "off", too.
@@ -76,11 +77,19 @@ func (s *Settings) Check() error {
 	if s.Stall != setting.Off && s.Stall != 0 && s.Stall < leastStall {
 		wrong = append(wrong, &setting.FieldError{
 			Field: "stall", Err: fmt.Errorf("at least %s, got %s", setting.FormatDuration(leastStall), setting.FormatDuration(s.Stall)),
-			Hint: `write "off" to switch it off`,
+			Hint: `write 1s or more, or "off" to switch it off`,
 		})
 	}
-	if s.CursorMode == inclusive && s.Cursor.IsZero() {
+	switch {
+	case s.CursorMode == inclusive && s.Cursor.IsZero():
 		wrong = append(wrong, setting.FieldErrorf("cursor_mode", "says how a provider resumes, but cursor is not set"))
+	case s.CursorMode == "" && !s.Cursor.IsZero():
+		wrong = append(wrong, &setting.FieldError{
+			Field: "cursor", Err: errors.New("cursor_mode must say what the provider sends when it is asked for a cursor. " +
+				"inclusive: the provider begins with the event of the cursor itself, so a resume is proved and a skip is reported; " +
+				"exclusive: it begins behind it, and a resume is taken on its word"),
+			Hint: `write "cursor_mode: inclusive" or "cursor_mode: exclusive" beside it`,
+		})
 	}
 	return errors.Join(wrong...)
 }

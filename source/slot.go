@@ -3,6 +3,7 @@ package source
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -93,7 +94,7 @@ func (s *slot) lost(ctx context.Context, current *session, cause error) {
 	if current.steady() {
 		s.backoff.forget()
 	}
-	s.pause(ctx, cause)
+	s.pause(ctx, cause, slog.LevelInfo) // its end has been told
 }
 
 // replace opens the successor and closes the old connection a little later. Where the old one ends before, there is no successor yet.
@@ -157,7 +158,7 @@ func (s *slot) open(ctx, late context.Context) *session {
 		after := s.m.resume()
 		conn, err := s.m.Source.Open(ctx, after.cursor)
 		if err == nil {
-			s.m.log.Info("connected", "connection", s.n, "resumed", after.cursor != "")
+			s.m.log.Info("connected", "connection", s.n, "asked_to_resume", after.cursor != "")
 			next := &session{slot: s.n, conn: conn, after: after}
 			s.m.start(late, next, s.draining)
 			return next
@@ -170,14 +171,22 @@ func (s *slot) open(ctx, late context.Context) *session {
 			end = &EndError{Kind: EndDial, Err: err}
 		}
 		s.m.notOpened(s.n, end)
-		s.pause(ctx, end)
+		s.pause(ctx, end, slog.LevelWarn)
 	}
 }
 
-// pause waits before the next attempt.
-func (s *slot) pause(ctx context.Context, cause error) {
+// pause waits before the next attempt and tells of it, at the level if it is the first.
+func (s *slot) pause(ctx context.Context, cause error, level slog.Level) {
 	d := s.backoff.failed(time.Now(), cause)
-	s.m.waiting(s.n, d, s.backoff.failures, cause)
+	failures := s.backoff.failures
+	s.m.waiting(s.n, d, failures)
+	if failures > 1 {
+		level = slog.LevelWarn
+	}
+	var end *EndError
+	if errors.As(cause, &end) {
+		s.m.log.Log(ctx, level, "not connected", "connection", s.n, "kind", string(end.Kind), "code", end.Code, "reason", end.Reason, "error", end.Err, "failures", failures, "next_attempt_in", d.Round(time.Millisecond))
+	}
 	_ = wait.For(ctx, d)
 }
 

@@ -2,7 +2,6 @@ package source
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -134,15 +133,11 @@ func (m *Manager) notOpened(n int, end *EndError) {
 	m.status.ended(n, end, time.Now())
 }
 
-// waiting notes a pause and tells of it.
-func (m *Manager) waiting(n int, d time.Duration, failures int, cause error) {
+// waiting notes a pause.
+func (m *Manager) waiting(n int, d time.Duration, failures int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := time.Now()
 	m.status.slot(n, Waiting, now)
 	m.status.Slots[n].Until, m.status.Slots[n].Failures = now.Add(d), failures
-	var end *EndError
-	if errors.As(cause, &end) {
-		m.log.Warn("not connected", "connection", n, "kind", string(end.Kind), "code", end.Code, "reason", end.Reason, "error", end.Err, "failures", failures, "next_attempt_in", d.Round(time.Millisecond))
-	}
 }

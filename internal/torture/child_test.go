@@ -96,6 +96,7 @@ sources:
     connections: %d
     event_id: id
     cursor: cursor
+    cursor_mode: inclusive
     partition_key: key
     dedupe_events: 20000
 consumers:

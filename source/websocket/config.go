@@ -72,7 +72,7 @@ func (c *Config) checkPing() error {
 	if c.Ping == setting.Off || c.Ping == 0 || c.Ping >= time.Second {
 		return nil
 	}
-	return &setting.FieldError{Field: "ping", Err: fmt.Errorf("at least 1s, got %s", setting.FormatDuration(c.Ping)), Hint: `write "off" to switch it off`}
+	return &setting.FieldError{Field: "ping", Err: fmt.Errorf("at least 1s, got %s", setting.FormatDuration(c.Ping)), Hint: `write 1s or more, or "off" to switch it off`}
 }
 
 // UsesCursor implements source.Resumer.
