@@ -12,6 +12,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/leatstream/leat/consumer"
+	"github.com/leatstream/leat/internal/provider"
 	"github.com/leatstream/leat/internal/wait"
 	"github.com/leatstream/leat/pipeline"
 	sqlsink "github.com/leatstream/leat/sink/sql"
@@ -33,7 +34,13 @@ type board struct {
 	width, height int // of the terminal when it was drawn
 }
 
-const boardRows = 10
+const (
+	boardRows = 10
+	turn      = 10 * time.Second // for which one race is shown
+
+	// farBehind is how many seconds of a race the table may lack before the board says so.
+	farBehind = 15
+)
 
 func (b *board) show(ctx context.Context) {
 	b.at, b.last = time.Now(), b.p.Status()
@@ -78,9 +85,9 @@ func (b *board) draw(p picture) {
 }
 
 func (b *board) picture(ctx context.Context, s *pipeline.Status, d time.Duration, now time.Time) picture {
-	p := picture{title: "Leat: the real-time bike race, live from a WebSocket that hangs up at random", counts: b.counts(s, d)}
+	p := picture{title: "Leat: bike races over a line that hangs up; the race shown changes every 10 s", counts: b.counts(s, d)}
 	if races := b.race.RaceNames(now.Unix()); len(races) > 0 {
-		p.heads, p.riders = b.standings(ctx, races[int(now.Sub(b.began)/(10*time.Second))%len(races)])
+		p.heads, p.riders = b.standings(ctx, races[int(now.Sub(b.began)/turn)%len(races)], now)
 	}
 	p.commands = strings.Split(strings.TrimSuffix(b.where(), "\n"), "\n")
 	p.end = "Ctrl-C stops it; start it again and it goes on where it was."
@@ -88,18 +95,39 @@ func (b *board) picture(ctx context.Context, s *pipeline.Status, d time.Duration
 }
 
 // standings reads the leaderboard of one race from the table that the pipeline keeps.
-func (b *board) standings(ctx context.Context, race string) (heads, riders []string) {
+func (b *board) standings(ctx context.Context, race string, now time.Time) (heads, riders []string) {
 	riders, second, err := b.query(ctx, race)
-	if err != nil {
+	head := fmt.Sprintf("  %-28s second %3d of 300", race, second)
+	state := catchingUp(len(riders), second, provider.RaceSecond(now.Unix()))
+	switch {
+	case err != nil:
 		riders = []string{"  " + err.Error()}
+	case len(riders) == 0:
+		riders = []string{"  " + state}
+	case state != "":
+		head += "  " + state
 	}
 	for len(riders) < boardRows {
 		riders = append(riders, "")
 	}
 	return []string{
-		fmt.Sprintf("  %-28s second %3d of 300", race, second),
+		head,
 		fmt.Sprintf("  %2s  %-24s %6s %8s %10s", "#", "rider", "power", "cadence", "output"),
 	}, riders
+}
+
+// catchingUp says why the table has no riders of a race that is at a second, or is far behind it: the provider sends again what was
+// missed, the oldest first. It is empty where the table is about as new as it can be.
+func catchingUp(riders, newest, second int) string {
+	switch {
+	case riders == 0 && second < farBehind:
+		return "the race begins"
+	case riders == 0:
+		return "catching up: no rider of this race has arrived; what was missed comes first"
+	case second-newest >= farBehind:
+		return fmt.Sprintf("catching up: live is %d", second)
+	}
+	return ""
 }
 
 func (b *board) query(ctx context.Context, race string) (lines []string, second int, err error) {

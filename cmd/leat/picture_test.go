@@ -32,6 +32,23 @@ func TestTheBoardNeverOutgrowsTheTerminal(t *testing.T) {
 	}
 }
 
+func TestTheBoardSaysThatItCatchesUp(t *testing.T) {
+	for _, c := range []struct {
+		riders, newest, second int
+		want                   string
+	}{
+		{10, 120, 121, ""},
+		{10, 110, 121, ""},
+		{10, 40, 121, "catching up: live is 121"},
+		{0, 0, 2, "the race begins"},
+		{0, 0, 121, "catching up: no rider of this race has arrived; what was missed comes first"},
+	} {
+		if got := catchingUp(c.riders, c.newest, c.second); got != c.want {
+			t.Errorf("%+v: got %q", c, got)
+		}
+	}
+}
+
 func TestTheBoardKeepsItsCommandsWhole(t *testing.T) {
 	for _, c := range []struct{ width, height, riders int }{{0, 0, 10}, {200, 50, 10}, {80, 24, 9}, {80, 20, 5}, {40, 24, 7}, {80, 15, 3}, {80, 12, 0}} {
 		lines := race.fit(c.width, c.height)

@@ -23,6 +23,9 @@ func (p *Race) RaceNames(unix int64) []string {
 	return names
 }
 
+// RaceSecond returns which second of their races a Unix second is: 0 to 299.
+func RaceSecond(unix int64) int { return int(unix % raceSeconds) }
+
 // Leaderboard returns, computed anew, all riders of the races that are held in a Unix second, by
 // the name of the race, with the highest output first. Riders of equal output, as the
 // messages give it, have different ranks in the order of their ids.

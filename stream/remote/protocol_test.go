@@ -136,14 +136,18 @@ func TestAReaderThatBreaksTheProtocolIsEnded(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, r *rig, e *counted) {
-				body, lines2 := io.Pipe()
+				body, asks := io.Pipe()
+				opened := make(chan struct{}) // before, an end of the connection is an error of Post
 				go func() {
-					defer lines2.Close()
-					io.WriteString(lines2, `{"Stream":"s"}`+"\n"+lines)
+					defer asks.Close()
+					io.WriteString(asks, `{"Stream":"s"}`+"\n")
+					<-opened
+					io.WriteString(asks, lines)
 				}()
 				client := r.network.Client()
 				defer client.CloseIdleConnections()
 				resp, err := client.Post("http://leat/v1/read", "application/json", body)
+				close(opened)
 				if err != nil {
 					t.Fatal(err)
 				}
