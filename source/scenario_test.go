@@ -136,7 +136,7 @@ func (l *logBook) Enabled(context.Context, slog.Level) bool { return true }
 func (l *logBook) WithGroup(string) slog.Handler            { return l }
 func (l *logBook) WithAttrs([]slog.Attr) slog.Handler       { return l }
 func (l *logBook) Handle(_ context.Context, r slog.Record) error {
-	line := r.Message
+	line := r.Level.String() + " " + r.Message
 	r.Attrs(func(a slog.Attr) bool {
 		line += fmt.Sprintf(" %s=%v", a.Key, a.Value)
 		return true
@@ -275,7 +275,7 @@ func TestS2AcceptThenCloseIsNotHammered(t *testing.T) {
 			if n > 10 || n < 2 {
 				t.Errorf("%d connections in 15 s, want at most 10", n)
 			}
-			if status.State != source.Failing || status.LastEnd == "" || r.logs.count("connection ended") != int(n) {
+			if status.State != source.Failing || status.LastEnd == "" || r.logs.count("WARN connection ended") != int(n) || r.logs.count("INFO not connected") != 1 {
 				t.Errorf("status %+v", status)
 			}
 		})
