@@ -75,7 +75,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 		}
 		c.log.Error("the destination has lost records that were delivered to it; it is compared with every checkpoint", "error", err)
 		if wait.For(ctx, rewindPause) != nil {
-			return nil //nolint:nilerr // ctx has ended
+			return nil
 		}
 	}
 }
