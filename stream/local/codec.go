@@ -82,7 +82,8 @@ func compress(plain, spare []byte) (value []byte) {
 			return append(value, emptyTrailer[:]...)
 		}
 	}
-	value = append(spare[:0], plain...)
+	value = spare[:0]
+	value = append(value, plain...)
 	return append(value, emptyTrailer[:]...)
 }
 

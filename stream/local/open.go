@@ -262,7 +262,8 @@ func (e *Engine) openError(err error) error {
 	text := err.Error()
 	if pebble.IsCorruptionError(err) || errors.Is(err, pebble.ErrDBDoesNotExist) || strings.Contains(text, "does not exist") ||
 		strings.Contains(text, "format major version") || strings.Contains(text, "not pristine") || strings.Contains(text, "corrupt") {
-		return &DamageError{e.dir, []Finding{{File: dbDir, Reason: text}}}
+		reason, _, _ := strings.Cut(text, "\n") // behind it pebble says where in its own code
+		return &DamageError{e.dir, []Finding{{File: dbDir, Reason: reason}}}
 	}
 	return err
 }
