@@ -151,8 +151,8 @@ func TestCrashByKill(t *testing.T) {
 		all.events, all.gaps, time.Since(begun).Seconds()*100/float64(all.kills))
 
 	control(t, defect{seam: seamNone, tries: 5})
-	control(t, defect{seam: seamCursorFirst, tries: 200, want: errCursorAhead})
-	control(t, defect{seam: seamRandomName, tries: 200, want: errDuplicated})
+	control(t, defect{seam: seamCursorFirst, tries: 600, want: errCursorAhead})
+	control(t, defect{seam: seamRandomName, tries: 600, want: errDuplicated})
 }
 
 // A process that is killed while it makes its data directory leaves something that the next one can open.
