@@ -29,8 +29,10 @@ func (s *shard) planDone() []stream.Entry {
 	if _, ok := s.c.Sink.(sink.Planner); !ok {
 		return nil
 	}
-	return []stream.Entry{{Key: s.planKey()}}
+	return s.noPlan()
 }
+
+func (s *shard) noPlan() []stream.Entry { return []stream.Entry{{Key: s.planKey()}} }
 
 // plan makes the range of a batch durable and returns what the sink is to do with it.
 func (s *shard) plan(ctx context.Context, planner sink.Planner, batch leat.Batch) ([]byte, error) {
@@ -74,7 +76,7 @@ func (s *shard) resume(ctx, late context.Context) error {
 		switch {
 		case err == nil:
 			s.log.Info("finished what a crash had left", "first", p.First, "last", p.Last, "records", p.Count)
-			return s.commit(late, s.at.delivered(p.Last), stream.Commit{State: []stream.Entry{{Key: s.planKey()}}})
+			return s.commit(late, s.at.delivered(p.Last), stream.Commit{State: s.noPlan()})
 		case late.Err() != nil:
 			return late.Err()
 		case errors.Is(err, stream.ErrStopped):
@@ -108,7 +110,7 @@ func (s *shard) carryOut(ctx context.Context, planner sink.Planner, p plan) erro
 // abandon drops a plan that can no longer be carried out; its records are delivered anew, as far as they are there.
 func (s *shard) abandon(ctx context.Context, p plan, cause error) error {
 	s.log.Error("a planned range is not written as planned", "first", p.First, "last", p.Last, "error", cause)
-	return s.store(ctx, stream.Commit{State: []stream.Entry{{Key: s.planKey()}}, Marks: []stream.Swap{s.hold()}})
+	return s.store(ctx, stream.Commit{State: s.noPlan(), Marks: []stream.Swap{s.hold()}})
 }
 
 // read reads exactly the records of a plan. The error is sink.Permanent if they are not there.

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,6 +11,8 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/leatstream/leat"
 )
 
 // pebbleFormat is the format of new and old databases. It must never be pebble's default, which lacks
@@ -58,11 +61,11 @@ func spanOf(start []byte) (policy pebble.SpanPolicy, end []byte, err error) {
 	case start[0] > spaceRecords:
 		return policy, nil, nil
 	}
-	k, err := parseRecordKey(start)
-	if err != nil {
-		return policy, []byte{spaceRecords + 1}, nil //nolint:nilerr // a bound of a deleted range: no batch
+	if len(start) < len(appendShard([]byte{spaceRecords}, 0, 0)) {
+		return policy, []byte{spaceRecords + 1}, nil
 	}
-	return policy, shardEnd(k.stream, k.shard), nil
+	// The key of a batch, or a bound of a deleted range: both name the shard.
+	return policy, shardEnd(binary.BigEndian.Uint32(start[1:]), leat.ShardID(binary.BigEndian.Uint32(start[5:]))), nil
 }
 
 func (e *Engine) listener() *pebble.EventListener {

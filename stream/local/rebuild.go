@@ -30,7 +30,6 @@ func newRebuilt(e *Engine, dir string, dry bool, failed chan<- error) (*rebuilt,
 	if dry {
 		o.FS = vfs.NewMem()
 	}
-	o.Experimental.SpanPolicyFunc = spanOfAny
 	fail := func(err error) {
 		select {
 		case failed <- err:
@@ -50,15 +49,6 @@ func newRebuilt(e *Engine, dir string, dry bool, failed chan<- error) (*rebuilt,
 		return nil, err
 	}
 	return &rebuilt{db: db, dry: dry, batch: db.NewBatch()}, nil
-}
-
-// spanOfAny is spanOf for keys of batches and bounds alike: a table never holds batches of two shards, so that the MANIFEST names the end of
-// each shard in a table.
-func spanOfAny(start []byte) (policy pebble.SpanPolicy, end []byte, err error) {
-	if len(start) >= 9 && start[0] == spaceRecords {
-		return policy, shardEnd(binary.BigEndian.Uint32(start[1:]), leat.ShardID(binary.BigEndian.Uint32(start[5:]))), nil
-	}
-	return spanOf(start)
 }
 
 // rebuildLogger implements pebble.Logger for the database being made.
