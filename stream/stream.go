@@ -190,6 +190,10 @@ type Shard struct {
 	First   leat.SequenceNumber // lower bound: every record is above it
 	Last    leat.SequenceNumber // upper bound once the shard is closed, else zero
 	Closed  time.Time           // zero while the shard is open
+
+	// Tip is the number of the newest durable record, First while there was none: a reader After it is a reader from Latest. Zero where the
+	// engine cannot say (AWS Kinesis).
+	Tip leat.SequenceNumber
 }
 
 // Open reports whether the shard takes new records.

@@ -70,7 +70,7 @@ func (e *Engine) Create(ctx context.Context, spec stream.Spec) error {
 	if spec.Shards == 0 {
 		spec.Shards = 1
 	}
-	if err := stream.CheckName(spec.Name); err != nil {
+	if err := stream.CheckQualified(spec.Name); err != nil {
 		return fmt.Errorf("create stream: %w", err)
 	}
 	if spec.Shards < 0 || spec.Shards > maxShards {

@@ -131,6 +131,7 @@ func (s *shardState) describe() stream.Shard {
 		ID: s.id, Parents: slices.Clone(s.parents), Range: s.hashes, Created: s.created,
 		First: s.sequence(0, s.created), Closed: state.closed,
 	}
+	d.Tip = s.sequence(state.durable-1, state.tip)
 	if !state.closed.IsZero() {
 		d.Last = s.sequence(1<<63-1, state.closed)
 	}

@@ -285,6 +285,11 @@ func testPositions(t *testing.T, in Instance) {
 	first := slices.IndexFunc(records, func(r leat.Record) bool { return !r.Arrived.Before(middle) })
 	check(stream.AtTime(middle), all[first:])
 
+	if tip := Shards(t, e, "s")[0].Tip; !tip.IsZero() { // zero: the engine cannot say
+		check(stream.At(tip), all[len(all)-1:])
+		check(stream.After(tip), nil)
+	}
+
 	Put(t, e, "s", leat.Event{Data: []byte("new")})
 	if b, err := latest.Next(ctx, stream.Limit{}); err != nil || len(b.Records) != 1 || string(b.Records[0].Data) != "new" {
 		t.Errorf("latest: got %v, %v; want only what was put after it was opened", payloads(b.Records), err)
