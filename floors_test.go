@@ -53,6 +53,8 @@ var floors = map[string][]string{
 	"config":   {"source", "producer", "consumer", "sink", "stream"},
 	"pipeline": {"config", "source", "producer", "consumer", "sink", "stream", "source/", "sink/", "stream/local"},
 
+	"kinesisapi/": {"stream"}, // parts of the API that know no server
+
 	"internal/bench": {"source", "source/websocket", "producer", "stream", "stream/local", "stream/remote", "internal/provider"},
 
 	"examples": {},
