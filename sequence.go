@@ -26,6 +26,8 @@ import (
 // later has larger numbers than any shard before it of the same last digit, so a number
 // that was kept from a deleted stream is behind every number of the stream that replaced it.
 //
+// A number with something else than 00 in the fourth field names a part of a record, see Part.
+//
 // The value is comparable with ==. The zero SequenceNumber is before every other.
 type SequenceNumber struct{ hi, mid, lo uint64 }
 
@@ -58,7 +60,7 @@ func sequenceOf(shard ShardID, created, index, arrived uint64) SequenceNumber {
 func (s SequenceNumber) IsZero() bool { return s == SequenceNumber{} }
 
 // Shard returns the shard that s belongs to.
-func (s SequenceNumber) Shard() ShardID { return ShardID(s.lo >> 8) }
+func (s SequenceNumber) Shard() ShardID { return ShardID(s.Whole().lo >> 8) }
 
 // Index returns the index of the record within its shard.
 func (s SequenceNumber) Index() uint64 { return s.hi<<44 | s.mid>>20 }
@@ -70,7 +72,57 @@ func (s SequenceNumber) Created() time.Time {
 
 // Arrived returns when the record arrived, to the second.
 func (s SequenceNumber) Arrived() time.Time {
+	s = s.Whole()
 	return time.Unix(int64(s.mid<<24&(1<<36-1)|s.lo>>40), 0)
+}
+
+// MaxPart is the largest part of a record that a number can name.
+const MaxPart = 255<<12 - 1
+
+// The places of a part: bits that are zero in the numbers of Kinesis, below the index so that parts of one record compare by
+// their number, and all of them before the next record.
+//
+//	mid  12..19  00, here 1 and the top 8 bits of the part
+//	mid   8..11  the top 4 bits of arrival, which are zero until 2106: bits 8..11 of the part
+//	lo   32..39  the top 8 bits of the shard, which are zero in the first 16,777,216 shards of a stream: bits 0..7 of the part
+const (
+	partHigh   = 0xff << 12
+	partMiddle = 0xf << 8
+	partLow    = 0xff << 32
+)
+
+// Part returns which part of a record s names, if several events lie in one record of Amazon Kinesis, counting from 0. Part 0 has the
+// number of the record itself.
+func (s SequenceNumber) Part() int {
+	if s.mid&partHigh == 0 {
+		return 0
+	}
+	return int(s.mid&partHigh-1<<12 | s.mid&partMiddle | s.lo&partLow>>32)
+}
+
+// Whole returns the number of the record that s names a part of: what Amazon Kinesis knows.
+func (s SequenceNumber) Whole() SequenceNumber {
+	if s.mid&partHigh != 0 {
+		s.mid &^= partHigh | partMiddle
+		s.lo &^= partLow
+	}
+	return s
+}
+
+// WithPart returns the number of a part of the record that s names. It is false where it has no place: n is above MaxPart,
+// or the bits that it needs are taken.
+func (s SequenceNumber) WithPart(n int) (SequenceNumber, bool) {
+	s = s.Whole()
+	switch {
+	case n == 0:
+		return s, true
+	case n < 0 || n > MaxPart || s.mid&partMiddle != 0 || s.lo&partLow != 0:
+		return SequenceNumber{}, false
+	}
+	part := uint64(n)
+	s.mid |= part&^0xfff + 1<<12 | part&0xf00
+	s.lo |= part & 0xff << 32
+	return s, true
 }
 
 // Compare returns -1, 0 or 1 as s is before, equal to or after o. The numbers are

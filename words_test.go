@@ -47,6 +47,39 @@ func TestSequenceNumbersKeepTheirFields(t *testing.T) {
 	})
 }
 
+func TestPartsLieBetweenTheRecords(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		at := func(label string, index uint64) leat.SequenceNumber {
+			second := rapid.Int64Range(1500000000, 1<<32-1).Draw(rt, label)
+			return leat.NewSequence(leat.ShardID(rapid.Uint32Range(0, 1<<24-1).Draw(rt, "shard")), time.Unix(1500000000, 0), index, time.Unix(second, 0))
+		}
+		index := rapid.Uint64Range(0, 1<<63-2).Draw(rt, "index")
+		s := at("arrived", index)
+		next := leat.NewSequence(s.Shard(), s.Created(), index+1, s.Arrived())
+		before := s
+		for _, n := range []int{0, 1, 255, 256, 4095, 4096, rapid.IntRange(4097, leat.MaxPart-1).Draw(rt, "part"), leat.MaxPart} {
+			part, ok := s.WithPart(n)
+			if !ok || part.Part() != n || part.Whole() != s || part.Shard() != s.Shard() || !part.Arrived().Equal(s.Arrived()) {
+				rt.Fatalf("part %d of %s is %s: %d of %s", n, s, part, part.Part(), part.Whole())
+			}
+			if n > 0 && before.Compare(part) >= 0 || part.Compare(next) >= 0 {
+				rt.Fatalf("part %d of %s is not in order", n, s)
+			}
+			if again, err := leat.ParseSequence(part.String()); err != nil || again != part || len(part.String()) != 56 {
+				rt.Fatalf("%s parses as %s, %v", part, again, err)
+			}
+			before = part
+		}
+	})
+	whole := leat.NewSequence(1<<30, time.Unix(1700000000, 0), 1, time.Unix(1700000000, 0))
+	if _, ok := whole.WithPart(1); ok {
+		t.Error("a shard took the place of a part")
+	}
+	if _, ok := leat.NewSequence(0, time.Unix(1, 0), 1, time.Unix(1, 0)).WithPart(leat.MaxPart + 1); ok {
+		t.Error("a part beyond the last one has a number")
+	}
+}
+
 func TestSequenceNumbersOfOtherKindsAreRefused(t *testing.T) {
 	zero := leat.SequenceNumber{}
 	if zero.String() != "0" || !zero.IsZero() {
