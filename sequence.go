@@ -97,7 +97,7 @@ func (s SequenceNumber) Part() int {
 	if s.mid&partHigh == 0 {
 		return 0
 	}
-	return int(s.mid&partHigh-1<<12 | s.mid&partMiddle | s.lo&partLow>>32)
+	return int(s.mid&partHigh - 1<<12 | s.mid&partMiddle | s.lo&partLow>>32)
 }
 
 // Whole returns the number of the record that s names a part of: what Amazon Kinesis knows.
