@@ -53,6 +53,7 @@ var floors = map[string][]string{
 	"config":   {"source", "producer", "consumer", "sink", "stream"},
 	"pipeline": {"config", "source", "producer", "consumer", "sink", "stream", "source/", "sink/", "stream/local"},
 
+	"kinesisapi":  {"stream", "kinesisapi/"},
 	"kinesisapi/": {"stream"}, // parts of the API that know no server
 
 	"internal/bench": {"source", "source/websocket", "producer", "stream", "stream/local", "stream/remote", "internal/provider"},
