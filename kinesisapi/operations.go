@@ -12,6 +12,12 @@ var operations = table(map[string]operation{
 	"PutRecords":            {answer: (*call).putRecords, fast: (*call).scanRecords, fastAnswer: (*call).putScanned},
 	"GetShardIterator":      {run: (*call).getShardIterator},
 	"GetRecords":            {answer: (*call).getRecords},
+
+	"RegisterStreamConsumer":   {run: (*call).registerStreamConsumer},
+	"DeregisterStreamConsumer": {run: (*call).deregisterStreamConsumer},
+	"DescribeStreamConsumer":   {run: (*call).describeStreamConsumer},
+	"ListStreamConsumers":      {run: (*call).listStreamConsumers},
+	"SubscribeToShard":         {answer: (*call).subscribeToShard},
 })
 
 func table(named map[string]operation) map[string]*operation {

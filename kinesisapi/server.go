@@ -54,6 +54,8 @@ type Server struct {
 	scratch  sync.Pool // of *scratch
 	throttle throttle
 
+	subscriptions subscriptions
+
 	// Gaps counts the times that a reader was told of records that are gone and went on behind them.
 	gaps atomic.Int64
 }
