@@ -1,0 +1,3 @@
+package kinesis
+
+func (f *forwarder) aggregate(b *flight, l *lane, e *entry) {}

@@ -1,0 +1,119 @@
+package kinesis
+
+import (
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	sdk "github.com/aws/aws-sdk-go-v2/service/kinesis"
+
+	"github.com/leatstream/leat/internal/setting"
+)
+
+// Config says which Kinesis, and how it is written and read. What is not said comes from where every AWS program takes it: the
+// variables AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL_KINESIS and so on, the files in ~/.aws, the role of the machine.
+type Config struct {
+	// The region, such as eu-west-1. Default: as every AWS program finds it.
+	Region string `yaml:"region"`
+
+	// The profile of the AWS configuration files. Default: AWS_PROFILE, or the default profile.
+	Profile string `yaml:"profile"`
+
+	// The URL of the service, such as http://127.0.0.1:4566 for one that is not AWS. Default: AWS_ENDPOINT_URL_KINESIS, or the
+	// endpoint of the region.
+	Endpoint string `yaml:"endpoint"`
+
+	// The access key, for a service that is not AWS. Default: as every AWS program finds its credentials.
+	AccessKey string `yaml:"access_key"`
+
+	// The secret of access_key.
+	SecretKey setting.Secret `yaml:"secret_key"`
+
+	// How long a source waits for Kinesis to take its events. After that they stay on the local disk until Kinesis takes them, and the source goes
+	// on: they are durable there. While Kinesis is behind nobody waits. "off": never wait.
+	Wait time.Duration `yaml:"wait" default:"1s" min:"1ms"`
+
+	// How many bytes of keys and payloads may lie on the local disk that Kinesis has not taken. Beyond that sources wait.
+	Spool setting.Size `yaml:"spool" default:"10GiB" min:"16MiB"`
+
+	// key: at most one record of a partition key is on its way at a time, so that records of a key keep their order whatever Kinesis refuses.
+	// none: records are sent as fast as they come, and what Kinesis refuses lands behind later records of its key.
+	Order string `yaml:"order" default:"key" enum:"key,none"`
+
+	// auto: no more than Kinesis takes is sent to a shard, 1,000 records and 1 MiB in a second, and less while it refuses; to an
+	// on-demand stream as much as it takes. off: as fast as possible.
+	Pace string `yaml:"pace" default:"auto" enum:"auto,off"`
+
+	// How many requests to one stream are on their way at the same time.
+	Requests int `yaml:"requests" default:"16" min:"1" max:"256"`
+
+	// Whether to put many events into one Kinesis record, as the Kinesis Producer Library does. It is cheaper, and the only way to send many
+	// events of one key in a second, but every reader of the stream must know the format; Leat and the Kinesis Client Library do.
+	Aggregate bool `yaml:"aggregate"`
+
+	// How requests are written: cbor is what the Java SDK speaks and costs less; json is for a service that does not know it.
+	Format string `yaml:"format" default:"cbor" enum:"cbor,json"`
+
+	// Reads by enhanced fan-out: the name under which consumers are registered, NAME-1 and so on, one for each reader of a shard. Each has
+	// its own share of throughput, and its own price. Default: reads by polling, which all readers of a shard share.
+	FanOut string `yaml:"fan_out"`
+
+	// Whether to make streams that do not exist. Default: no, they cost money; their events wait on the local disk.
+	Create bool `yaml:"create"`
+
+	// Streams are the names of the streams that are in Kinesis; all others are in the house. Empty: all are in Kinesis whose
+	// names have no "/".
+	Streams []string `yaml:"-"`
+
+	// Remember is how long the house keeps events after they were forwarded, so that a source finds their identities.
+	Remember time.Duration `yaml:"-"`
+
+	// Transport replaces that of HTTP. Nil: one that keeps as many connections as there are requests.
+	Transport http.RoundTripper `yaml:"-"`
+
+	// Log is where news goes. Nil: slog.Default.
+	Log *slog.Logger `yaml:"-"`
+}
+
+// load returns the configuration of the SDK.
+func (c *Config) load(ctx context.Context) (aws.Config, error) {
+	var options []func(*awsconfig.LoadOptions) error
+	if c.Region != "" {
+		options = append(options, awsconfig.WithRegion(c.Region))
+	}
+	if c.Profile != "" {
+		options = append(options, awsconfig.WithSharedConfigProfile(c.Profile))
+	}
+	if c.AccessKey != "" {
+		fixed := credentials.NewStaticCredentialsProvider(c.AccessKey, c.SecretKey.Reveal(), "")
+		options = append(options, awsconfig.WithCredentialsProvider(fixed))
+	}
+	cfg, err := awsconfig.LoadDefaultConfig(ctx, options...)
+	if c.Transport != nil {
+		cfg.HTTPClient = &http.Client{Transport: c.Transport}
+	}
+	return cfg, err
+}
+
+// tuned returns a client that opens a connection once and keeps it, with whatever the configuration of AWS says of certificates and proxies.
+func tuned(from sdk.HTTPClient, requests int) sdk.HTTPClient {
+	base, ok := from.(*awshttp.BuildableClient)
+	if !ok {
+		return from
+	}
+	return base.WithTransportOptions(func(t *http.Transport) {
+		t.MaxIdleConns = 0
+		t.MaxIdleConnsPerHost = 2*requests + 16
+		t.WriteBufferSize = 64 << 10
+		t.ReadBufferSize = 32 << 10
+		t.DisableCompression = true
+		t.ForceAttemptHTTP2 = false // many requests at once would share one connection
+		t.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{}
+	})
+}

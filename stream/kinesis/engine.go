@@ -1,0 +1,409 @@
+// Package kinesis is AWS Kinesis as the stream.
+//
+// Kinesis has no transactions, no puts that can be repeated, and hours in which it takes nothing. So the events go to a durable spool first: a
+// stream of another engine, the house, which also keeps marks and state. One [Engine.Commit] is one Commit of the house. A forwarder for
+// each stream reads the spool in order, sends it to Kinesis, and moves its own mark behind what Kinesis has acknowledged.
+//
+// What follows from that: a cursor or a checkpoint is never ahead of what is durable. An event is in Kinesis at least once. It is there twice only
+// if an answer of Kinesis was lost, or the process ended before the mark was written; of what was acknowledged before that,
+// nothing is sent again. Events of a key are sent one after the other, so that what Kinesis refuses does not lose its place.
+package kinesis
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	sdk "github.com/aws/aws-sdk-go-v2/service/kinesis"
+
+	"github.com/leatstream/leat"
+	"github.com/leatstream/leat/internal/setting"
+	"github.com/leatstream/leat/internal/wait"
+	"github.com/leatstream/leat/stream"
+)
+
+// House is the engine that keeps the spools, the marks and the state, and every stream that is not in Kinesis.
+type House interface {
+	stream.Engine
+	stream.Admin
+}
+
+// Engine is Kinesis behind a spool. Make one with Open, and let Run work while it is used.
+type Engine struct {
+	config Config
+	house  House
+	api    *sdk.Client
+	wire   *wire
+	log    *slog.Logger
+	polls  pollLimits
+	fans   fans
+
+	mu         sync.Mutex
+	forwarders map[string]*forwarder
+	started    chan *forwarder // nil unless Run works
+}
+
+// Open returns an engine over the streams of c in Kinesis and all others in house, which stays open as long as the engine is used. It makes
+// the spools, and does not ask Kinesis anything.
+func Open(ctx context.Context, c Config, house House) (*Engine, error) {
+	setting.Default(&c)
+	cfg, err := c.load(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the configuration of AWS: %w", err)
+	}
+	e := &Engine{config: c, house: house, log: cmp.Or(c.Log, slog.Default()), forwarders: map[string]*forwarder{}}
+	e.api = sdk.NewFromConfig(cfg, func(o *sdk.Options) {
+		if c.Endpoint != "" {
+			o.BaseEndpoint = aws.String(c.Endpoint)
+		}
+		if o.Region == "" && o.BaseEndpoint != nil {
+			o.Region = "us-east-1"
+		}
+	})
+	if e.wire, err = newWire(ctx, e.api.Options(), c); err != nil {
+		return nil, err
+	}
+	for _, name := range c.Streams {
+		if _, err := e.forwarder(ctx, name); err != nil {
+			return nil, err
+		}
+	}
+	return e, e.resume(ctx)
+}
+
+func newWire(ctx context.Context, o sdk.Options, c Config) (*wire, error) {
+	if o.Region == "" {
+		return nil, errors.New("no region is known: set region, or AWS_REGION")
+	}
+	at, err := sdk.NewDefaultEndpointResolverV2().ResolveEndpoint(ctx, sdk.EndpointParameters{
+		Region: aws.String(o.Region), Endpoint: o.BaseEndpoint,
+		UseFIPS:      aws.Bool(o.EndpointOptions.UseFIPSEndpoint == aws.FIPSEndpointStateEnabled),
+		UseDualStack: aws.Bool(o.EndpointOptions.UseDualStackEndpoint == aws.DualStackEndpointStateEnabled),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("find the endpoint of Kinesis: %w", err)
+	}
+	if o.Credentials == nil {
+		return nil, errors.New("no credentials are known: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile")
+	}
+	if at.URI.Path == "" {
+		at.URI.Path = "/"
+	}
+	return &wire{
+		client: tuned(o.HTTPClient, c.Requests), url: at.URI.String(), region: o.Region, json: c.Format == "json",
+		credentials: o.Credentials, signer: v4.NewSigner(),
+	}, nil
+}
+
+// resume makes forwarders for spools that are there, so that what they hold is sent even if nothing is put any more.
+func (e *Engine) resume(ctx context.Context) error {
+	all, err := e.house.Streams(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range all {
+		name, ok := strings.CutPrefix(all[i].Name, spoolName(""))
+		if !ok || !e.abroad(name) {
+			continue
+		}
+		if _, err := e.forwarder(ctx, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// abroad reports whether a stream is in Kinesis.
+func (e *Engine) abroad(name string) bool {
+	if len(e.config.Streams) > 0 {
+		return slices.Contains(e.config.Streams, name)
+	}
+	return !strings.Contains(name, "/")
+}
+
+// forwarder returns the forwarder of a stream, and makes it and its spool where there is none.
+func (e *Engine) forwarder(ctx context.Context, name string) (*forwarder, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if f := e.forwarders[name]; f != nil {
+		return f, nil
+	}
+	if err := stream.CheckName(name); err != nil {
+		return nil, err
+	}
+	f := &forwarder{
+		e: e, name: name, spool: spoolName(name), log: e.log, limit: 1, opened: time.Now(), keep: leastKeep, tails: map[leat.Hash]*item{},
+		wake: make(chan struct{}, 1), room: make(chan struct{}, 1), moved: make(chan struct{}, 1), refresh: make(chan struct{}, 1),
+	}
+	for spool, keep := range map[string]stream.Retention{f.spool: {Bytes: f.keep}, refusedName(name): {}} {
+		err := e.house.Create(ctx, stream.Spec{Name: spool, Shards: 1, Keep: keep})
+		if err != nil && !errors.Is(err, stream.ErrExists) {
+			return nil, fmt.Errorf("make the spool of stream %q: %w", name, err)
+		}
+	}
+	if err := f.open(ctx); err != nil {
+		return nil, fmt.Errorf("open the spool of stream %q: %w", name, err)
+	}
+	e.forwarders[name] = f
+	if e.started != nil {
+		e.started <- f
+	}
+	return f, nil
+}
+
+// Run forwards until ctx ends, finishes what is on its way, and returns nil, or why it could not go on: the house has failed. Without it
+// commits still return, but nothing reaches Kinesis.
+func (e *Engine) Run(ctx context.Context) error {
+	late, cancel := wait.Grace(ctx, 20*time.Second)
+	defer cancel()
+	e.mu.Lock()
+	if e.started != nil {
+		e.mu.Unlock()
+		return errors.New("the engine runs already")
+	}
+	e.started = make(chan *forwarder, 10_000)
+	for _, f := range e.forwarders {
+		e.started <- f
+	}
+	e.mu.Unlock()
+	work, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	var group sync.WaitGroup
+	for work.Err() == nil {
+		select {
+		case f := <-e.started:
+			group.Go(func() {
+				if err := f.run(work, late); err != nil {
+					stop(err)
+				}
+			})
+		case <-work.Done():
+		}
+	}
+	group.Wait()
+	e.mu.Lock()
+	e.started = nil
+	e.mu.Unlock()
+	if cause := context.Cause(work); ctx.Err() == nil && cause != nil {
+		return cause
+	}
+	return nil
+}
+
+// run works until ctx ends or the house fails.
+func (f *forwarder) run(ctx, late context.Context) error {
+	work, stop := context.WithCancel(ctx)
+	defer stop()
+	failures := make(chan error, 2)
+	var group, sending sync.WaitGroup
+	group.Go(func() { f.keepMap(work) })
+	group.Go(func() {
+		err := f.read(work, f.from, f.tip)
+		if work.Err() == nil {
+			failures <- err
+			stop()
+		}
+	})
+	sending.Go(func() { f.dispatch(work, late) })
+	marking, marked := context.WithCancel(context.WithoutCancel(ctx))
+	defer marked()
+	done := make(chan error, 1)
+	go func() {
+		err := f.keepMark(marking, late, f.first, f.from)
+		if err != nil {
+			stop()
+		}
+		done <- err
+	}()
+	sending.Wait() // the last mark is that of the last answer
+	group.Wait()
+	marked()
+	err := <-done
+	select {
+	case failed := <-failures:
+		return failed
+	default:
+		return err
+	}
+}
+
+// Commit stores everything in c at once in the house, and waits until Kinesis has taken the records, or Config.Wait is over: then they are
+// durable all the same, and are sent later. It blocks while the spool is full. With c.Placed it waits for Kinesis in any case; if ctx ends before
+// that, the records are stored and it returns the error of ctx.
+func (e *Engine) Commit(ctx context.Context, c stream.Commit) (stream.Receipt, error) {
+	if !slices.ContainsFunc(c.Puts, func(p stream.Put) bool { return e.abroad(p.Stream) && len(p.Events) > 0 }) {
+		return e.house.Commit(ctx, c)
+	}
+	w := &work{e: e, commit: c, puts: make([]*forwarder, len(c.Puts)), early: make([]uint64, len(c.Puts))}
+	return w.run(ctx)
+}
+
+// work is one Commit.
+type work struct {
+	e      *Engine
+	commit stream.Commit
+	puts   []*forwarder // of each put; nil where it stays in the house
+	early  []uint64
+	taken  int // puts that were admitted
+}
+
+func (w *work) run(ctx context.Context) (stream.Receipt, error) {
+	c := w.commit
+	c.Puts = slices.Clone(c.Puts)
+	for i := range c.Puts {
+		put := &c.Puts[i]
+		if !w.e.abroad(put.Stream) || len(put.Events) == 0 {
+			continue
+		}
+		f, err := w.e.known(ctx, put.Stream)
+		if err == nil {
+			err = f.admit(ctx, sizeOf(put), len(put.Events))
+		}
+		if err != nil {
+			w.undo()
+			return stream.Receipt{}, err
+		}
+		w.puts[i] = f
+		put.Stream = f.spool
+		if c.Placed {
+			f.mu.Lock()
+			w.early[i] = f.early.begin()
+			f.mu.Unlock()
+		}
+	}
+	c.Placed = true
+	r, err := w.e.house.Commit(ctx, c)
+	if err != nil {
+		w.undo()
+		return r, err
+	}
+	return w.wait(ctx, r)
+}
+
+func sizeOf(put *stream.Put) (n int) {
+	for i := range put.Events {
+		n += put.Events[i].Size()
+	}
+	return n
+}
+
+func (w *work) undo() {
+	for i, f := range w.puts {
+		if f == nil {
+			continue
+		}
+		f.giveBack(sizeOf(&w.commit.Puts[i]), len(w.commit.Puts[i].Events))
+		if w.commit.Placed {
+			f.mu.Lock()
+			f.early.end(w.early[i])
+			f.mu.Unlock()
+		}
+	}
+}
+
+// wait waits for Kinesis.
+func (w *work) wait(ctx context.Context, r stream.Receipt) (stream.Receipt, error) {
+	waiters := make([]*waiter, len(w.puts))
+	for i, f := range w.puts {
+		if f == nil {
+			continue
+		}
+		waiters[i] = f.await(r.Puts[i], w.commit.Placed)
+		if w.commit.Placed {
+			f.mu.Lock()
+			f.early.end(w.early[i])
+			f.mu.Unlock()
+		}
+		defer f.forget(waiters[i])
+	}
+	if !w.commit.Placed {
+		w.patience(ctx, waiters)
+		return stream.Receipt{}, nil
+	}
+	for i, waiter := range waiters {
+		if waiter == nil {
+			continue
+		}
+		select {
+		case <-waiter.done:
+		case <-ctx.Done():
+			return stream.Receipt{}, ctx.Err()
+		}
+		if waiter.err != nil {
+			return stream.Receipt{}, waiter.err
+		}
+		r.Puts[i] = waiter.placed
+	}
+	return r, nil
+}
+
+// patience waits as long as a source has to, which is not at all where Kinesis is behind already.
+func (w *work) patience(ctx context.Context, waiters []*waiter) {
+	limit := w.e.config.Wait
+	if limit == setting.Off {
+		return
+	}
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	for i, waiter := range waiters {
+		if waiter == nil || w.puts[i].behind(limit) {
+			continue
+		}
+		select {
+		case <-waiter.done:
+		case <-timer.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// behind reports whether what waits has waited longer than limit.
+func (f *forwarder) behind(limit time.Duration) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.head < len(f.window) && time.Since(f.window[f.head].record.Arrived) > limit
+}
+
+// Load implements stream.Marks: marks are in the house.
+func (e *Engine) Load(ctx context.Context, key string) (stream.Mark, error) {
+	return e.house.Load(ctx, key)
+}
+
+// List implements stream.Marks.
+func (e *Engine) List(ctx context.Context, prefix string) ([]stream.Mark, error) {
+	return e.house.List(ctx, prefix)
+}
+
+// State implements stream.Marks.
+func (e *Engine) State(ctx context.Context, prefix string) ([]stream.Entry, error) {
+	return e.house.State(ctx, prefix)
+}
+
+// known returns the forwarder of a stream. A stream that was not configured must exist.
+func (e *Engine) known(ctx context.Context, name string) (*forwarder, error) {
+	e.mu.Lock()
+	f := e.forwarders[name]
+	e.mu.Unlock()
+	if f != nil {
+		return f, nil
+	}
+	if err := stream.CheckName(name); err != nil {
+		return nil, err
+	}
+	if len(e.config.Streams) == 0 {
+		if _, err := e.describe(ctx, name); errors.Is(err, stream.ErrNoStream) {
+			return nil, err
+		}
+	}
+	return e.forwarder(ctx, name)
+}

@@ -1,0 +1,135 @@
+package kinesis
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/leatstream/leat/stream"
+)
+
+// Counters count what a forwarder has done since the engine was opened. Their names follow those of the Kinesis Producer Library.
+type Counters struct {
+	Received       int64            // events put: UserRecordsReceived
+	Records        int64            // events that are done: UserRecordsPut
+	Bytes          int64            // their keys and payloads: UserRecordsDataPut
+	KinesisRecords int64            // records of Kinesis: KinesisRecordsPut
+	Requests       int64            // PutRecords
+	Retries        int64            // events that were sent again: RetriesPerRecord, summed
+	Unknown        int64            // of those, events that may be stored twice: the answer was lost
+	Refused        int64            // events that Kinesis never takes
+	Lost           int64            // events that the house has lost before they were sent
+	Errors         map[string]int64 // by code: ErrorsByCode
+}
+
+func (c *Counters) error(code string) {
+	if c.Errors == nil {
+		c.Errors = map[string]int64{}
+	}
+	if _, known := c.Errors[code]; !known && len(c.Errors) >= 32 {
+		code = "other"
+	}
+	c.Errors[code]++
+}
+
+// State says how the forwarding of a stream goes.
+type State string
+
+// The states of forwarding.
+const (
+	Forwarding State = "forwarding" // what is put is sent at once
+	Spooling   State = "spooling"   // Kinesis takes less than comes, or is slow: events wait on the disk
+	Failing    State = "failing"    // Kinesis takes nothing; see Reason
+)
+
+// Status is how the forwarding of one stream goes.
+type Status struct {
+	Stream   string
+	State    State
+	Reason   string        // why it is failing
+	Records  int64         // events on the disk that Kinesis has not taken
+	Bytes    int64         // their keys and payloads
+	Age      time.Duration // of the oldest of them
+	Flying   int           // requests on their way
+	Shards   int           // open shards, as far as they are known
+	Counters Counters
+}
+
+// Status returns how each stream is forwarded, in order of name.
+func (e *Engine) Status() []Status {
+	e.mu.Lock()
+	names := slices.Sorted(maps.Keys(e.forwarders))
+	all := make([]*forwarder, len(names))
+	for i, name := range names {
+		all[i] = e.forwarders[name]
+	}
+	e.mu.Unlock()
+	out := make([]Status, len(all))
+	for i, f := range all {
+		out[i] = f.status()
+	}
+	return out
+}
+
+func (f *forwarder) status() Status {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	there := f.backlog.all()
+	s := Status{
+		Stream: f.name, State: Forwarding, Records: max(0, there.records), Bytes: max(0, there.bytes), Flying: f.flying, Shards: len(f.lanes),
+		Reason: f.reason, Counters: f.counters,
+	}
+	s.Counters.Errors = maps.Clone(f.counters.Errors)
+	if f.head < len(f.window) {
+		s.Age = max(0, time.Since(f.window[f.head].record.Arrived))
+	}
+	switch {
+	case f.reason != "":
+		s.State = Failing
+	case s.Age > max(f.e.config.Wait, time.Second):
+		s.State = Spooling
+	}
+	return s
+}
+
+// open finds how far the spool is forwarded, in a new epoch: no other process moves the mark any more.
+func (f *forwarder) open(ctx context.Context) error {
+	before, err := f.e.house.Load(ctx, markKey(f.name))
+	if err != nil {
+		return err
+	}
+	if before.Value != nil {
+		if err := json.Unmarshal(before.Value, &f.from); err != nil {
+			return fmt.Errorf("mark %s: %w", before.Key, err)
+		}
+	}
+	text, err := json.Marshal(f.from)
+	if err != nil {
+		panic(err) // a plain struct
+	}
+	f.first = stream.Mark{Key: markKey(f.name), Epoch: before.Epoch + 1, Value: text}
+	if _, err := f.e.house.Commit(ctx, stream.Commit{Marks: []stream.Swap{{Mark: f.first, Was: before.Epoch}}}); err != nil {
+		return err
+	}
+	f.through = f.from.Through
+	all, err := f.e.house.Streams(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range all {
+		if all[i].Name != f.spool {
+			continue
+		}
+		f.keep = max(f.keep, all[i].Keep.Bytes)
+		f.tip = all[i].Shards[0].Tip
+		f.backlog.guess = amount{all[i].Bytes, all[i].Records}
+	}
+	f.backlog.exact = f.tip.Compare(f.through) <= 0
+	if f.backlog.exact {
+		f.backlog.guess = amount{}
+	}
+	return nil
+}
