@@ -98,7 +98,7 @@ func (c *call) startingPosition(in *value, numberMember string, shard *stream.Sh
 		return stream.Position{}, err
 	}
 	if kind == "AT_SEQUENCE_NUMBER" {
-		return stream.At(sequence), nil
+		return c.atNumber(sequence, shard.ID)
 	}
 	return stream.After(sequence), nil
 }

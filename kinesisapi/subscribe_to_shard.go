@@ -213,14 +213,11 @@ func (p *push) ended(why error) []byte {
 
 // event is the frame for a batch. An empty one is a heartbeat.
 func (p *push) event(batch *leat.Batch) []byte {
-	at := p.at
-	if len(batch.Records) == 0 { // the number of no record, between the last one and the next
+	if len(batch.Records) == 0 {
+		p.at = continuation(p.shard, p.at, time.Now())
 		p.c.scratch.out = nil // whoever is idle keeps no room for a full event
-		at = leat.NewSequence(p.shard.ID, p.shard.Created, at.Index(), time.Now())
-		p.pass(at)
-		at = p.at
 	}
-	return p.frame(batch, at, nil)
+	return p.frame(batch, p.at, nil)
 }
 
 // last is the event at the end of a closed shard: clients know it by the missing ContinuationSequenceNumber.

@@ -1,0 +1,477 @@
+package kinesisapi_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/leatstream/leat"
+	"github.com/leatstream/leat/internal/pipenet"
+	"github.com/leatstream/leat/kinesisapi"
+	"github.com/leatstream/leat/stream"
+	"github.com/leatstream/leat/stream/local"
+)
+
+const shard0 = "shardId-000000000000"
+
+// subscriber is a consumer of one stream.
+type subscriber struct {
+	*rig
+	consumer string
+}
+
+func subscribing(t testing.TB, r *rig) *subscriber {
+	t.Helper()
+	if _, err := r.client.CreateStream(t.Context(), &kinesis.CreateStreamInput{StreamName: aws.String("orders"), ShardCount: aws.Int32(1)}); err != nil {
+		t.Fatal(err)
+	}
+	return &subscriber{r, r.register(t, "reader")}
+}
+
+func (r *rig) register(t testing.TB, name string) string {
+	t.Helper()
+	out, err := r.client.RegisterStreamConsumer(t.Context(), &kinesis.RegisterStreamConsumerInput{StreamARN: aws.String(ordersARN), ConsumerName: &name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return *out.Consumer.ConsumerARN
+}
+
+const ordersARN = "arn:aws:kinesis:us-east-1:000000000000:stream/orders"
+
+func latest() *types.StartingPosition {
+	return &types.StartingPosition{Type: types.ShardIteratorTypeLatest}
+}
+
+func from(kind types.ShardIteratorType, number string) *types.StartingPosition {
+	return &types.StartingPosition{Type: kind, SequenceNumber: &number}
+}
+
+func (s *subscriber) subscribe(t testing.TB, from *types.StartingPosition) (*kinesis.SubscribeToShardEventStream, error) {
+	out, err := s.client.SubscribeToShard(t.Context(), &kinesis.SubscribeToShardInput{
+		ConsumerARN: &s.consumer, ShardId: aws.String(shard0), StartingPosition: from,
+	})
+	if err != nil {
+		return nil, err
+	}
+	stream := out.GetStream()
+	t.Cleanup(func() { _ = stream.Close() })
+	return stream, nil
+}
+
+func (s *subscriber) mustSubscribe(t testing.TB, from *types.StartingPosition) *kinesis.SubscribeToShardEventStream {
+	t.Helper()
+	stream, err := s.subscribe(t, from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stream
+}
+
+// put puts texts of one key and returns the number of the last.
+func (r *rig) put(t testing.TB, texts ...string) (number string) {
+	t.Helper()
+	for _, text := range texts {
+		out, err := r.client.PutRecord(t.Context(), &kinesis.PutRecordInput{
+			StreamName: aws.String("orders"), Data: []byte(text), PartitionKey: aws.String("k"),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		number = *out.SequenceNumber
+	}
+	return number
+}
+
+// event returns the next event, nil at the end.
+func event(t testing.TB, s *kinesis.SubscribeToShardEventStream) *types.SubscribeToShardEvent {
+	t.Helper()
+	e, ok := <-s.Events()
+	if !ok {
+		return nil
+	}
+	return &e.(*types.SubscribeToShardEventStreamMemberSubscribeToShardEvent).Value
+}
+
+// texts reads events until it has n records.
+func texts(t testing.TB, s *kinesis.SubscribeToShardEventStream, n int) (got []string, last string) {
+	t.Helper()
+	for len(got) < n {
+		e := event(t, s)
+		if e == nil {
+			t.Fatalf("the subscription ended after %d records: %v", len(got), s.Err())
+		}
+		for _, r := range e.Records {
+			got = append(got, string(r.Data))
+		}
+		last = aws.ToString(e.ContinuationSequenceNumber)
+	}
+	return got, last
+}
+
+func is[E error](t testing.TB, err error, part string) {
+	t.Helper()
+	if target := *new(E); !errors.As(err, &target) || !strings.Contains(err.Error(), part) {
+		t.Errorf("got %v, want a %T with %q", err, target, part)
+	}
+}
+
+// bubble runs f on virtual time, with a server and the client of AWS over connections in memory.
+func bubble(t *testing.T, cfg kinesisapi.Config, f func(t *testing.T, s *subscriber)) {
+	synctest.Test(t, func(t *testing.T) {
+		engine, err := local.Open("data", local.Options{FS: vfs.NewMem()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer engine.Close()
+		cfg.Engine, cfg.Admin = engine, engine
+		server, err := kinesisapi.New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		network := pipenet.New()
+		web := &http.Server{Handler: server, WriteTimeout: 10 * time.Second, ReadTimeout: 10 * time.Second}
+		listener := network.Listen("kinesis:80")
+		go func() { _ = web.Serve(listener) }()
+		defer web.Close()
+		client := network.Client()
+		defer client.CloseIdleConnections()
+		r := &rig{engine: engine, server: server, url: "http://kinesis:80", client: clientOver("http://kinesis:80", client)}
+		f(t, subscribing(t, r))
+	})
+}
+
+func clientOver(url string, over *http.Client) *kinesis.Client {
+	return kinesis.New(clientOf(url, "us-east-1").Options(), func(o *kinesis.Options) { o.HTTPClient = over })
+}
+
+func TestSubscribeOverEveryHTTP(t *testing.T) {
+	for _, version := range []string{"HTTP/1.1", "h2c", "h2"} {
+		t.Run(version, func(t *testing.T) {
+			r := newRig(t, kinesisapi.Config{})
+			web := httptest.NewUnstartedServer(r.server)
+			only := new(http.Protocols)
+			only.SetHTTP1(version == "HTTP/1.1")
+			only.SetUnencryptedHTTP2(version == "h2c")
+			only.SetHTTP2(version == "h2")
+			web.Config.Protocols = only
+			web.EnableHTTP2 = version == "h2"
+			if version == "h2" {
+				web.StartTLS()
+			} else {
+				web.Start()
+			}
+			defer web.Close()
+			transport := web.Client().Transport.(*http.Transport).Clone()
+			transport.Protocols = only
+			var seen int
+			r.client = clientOver(web.URL, &http.Client{Transport: roundTrip(func(req *http.Request) (*http.Response, error) {
+				got, err := transport.RoundTrip(req)
+				if err == nil {
+					seen = got.ProtoMajor
+				}
+				return got, err
+			})})
+			s := subscribing(t, r)
+			r.put(t, "before")
+			sub := s.mustSubscribe(t, latest())
+			r.put(t, "a", "b", "c")
+			got, last := texts(t, sub, 3)
+			if !slices.Equal(got, []string{"a", "b", "c"}) || last == "" {
+				t.Errorf("got %v and continue at %q", got, last)
+			}
+			if want := map[string]int{"HTTP/1.1": 1}[version]; seen != 2 && seen != want {
+				t.Errorf("the client spoke HTTP/%d", seen)
+			}
+			_ = sub.Close()
+		})
+	}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// A subscription says something every 5 seconds, ends after 5 minutes whatever the timeouts of the server are, and goes on from the
+// number it said last, which is that of no record.
+func TestSubscriptionLivesFiveMinutes(t *testing.T) {
+	bubble(t, kinesisapi.Config{}, func(t *testing.T, s *subscriber) {
+		s.put(t, "old")
+		start := time.Now()
+		sub := s.mustSubscribe(t, latest())
+		last, beats := "", 0
+		for {
+			e := event(t, sub)
+			if e == nil {
+				break
+			}
+			beats++
+			if len(e.Records) > 0 || *e.MillisBehindLatest != 0 || *e.ContinuationSequenceNumber <= last {
+				t.Fatalf("after %v: %+v, last number %s", time.Since(start), e, last)
+			}
+			if got := time.Since(start); got != time.Duration(beats)*5*time.Second {
+				t.Fatalf("heartbeat %d after %v", beats, got)
+			}
+			last = *e.ContinuationSequenceNumber
+		}
+		if sub.Err() != nil || time.Since(start) != 5*time.Minute || beats != 59 {
+			t.Errorf("ended after %v and %d heartbeats: %v", time.Since(start), beats, sub.Err())
+		}
+		s.put(t, "new")
+		for _, kind := range []types.ShardIteratorType{types.ShardIteratorTypeAtSequenceNumber, types.ShardIteratorTypeAfterSequenceNumber} {
+			got, _ := texts(t, s.mustSubscribe(t, from(kind, last)), 1)
+			if !slices.Equal(got, []string{"new"}) {
+				t.Errorf("%s goes on with %v", kind, got)
+			}
+			if got := s.read(t, kind, last); !slices.Equal(got, []string{"new"}) {
+				t.Errorf("%s of GetShardIterator goes on with %v", kind, got)
+			}
+			time.Sleep(6 * time.Second)
+		}
+	})
+}
+
+// read returns what GetRecords has behind a number, one record a call.
+func (r *rig) read(t testing.TB, kind types.ShardIteratorType, number string) (got []string) {
+	t.Helper()
+	it, err := r.client.GetShardIterator(t.Context(), &kinesis.GetShardIteratorInput{
+		StreamName: aws.String("orders"), ShardId: aws.String(shard0), ShardIteratorType: kind, StartingSequenceNumber: &number,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := it.ShardIterator
+	for range 4 {
+		out, err := r.client.GetRecords(t.Context(), &kinesis.GetRecordsInput{ShardIterator: next, Limit: aws.Int32(1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, record := range out.Records {
+			got = append(got, string(record.Data))
+		}
+		next = out.NextShardIterator
+	}
+	return got
+}
+
+// The number of a heartbeat of an empty shard is before everything that follows.
+func TestHeartbeatsOfAnEmptyShard(t *testing.T) {
+	for _, position := range []*types.StartingPosition{
+		latest(),
+		{Type: types.ShardIteratorTypeTrimHorizon},
+		{Type: types.ShardIteratorTypeAtTimestamp, Timestamp: aws.Time(time.Unix(0, 0))},
+	} {
+		bubble(t, kinesisapi.Config{}, func(t *testing.T, s *subscriber) {
+			sub := s.mustSubscribe(t, position)
+			last := *event(t, sub).ContinuationSequenceNumber
+			time.Sleep(time.Second)
+			s.put(t, "a", "b")
+			if got, _ := texts(t, s.mustSubscribe(t, from(types.ShardIteratorTypeAfterSequenceNumber, last)), 2); !slices.Equal(got, []string{"a", "b"}) {
+				t.Errorf("%s: got %v", position.Type, got)
+			}
+		})
+	}
+}
+
+// A record is pushed when it is durable, not when a timer comes round.
+func TestRecordsArePushed(t *testing.T) {
+	bubble(t, kinesisapi.Config{}, func(t *testing.T, s *subscriber) {
+		sub := s.mustSubscribe(t, latest())
+		for i := range 20 {
+			time.Sleep(1234 * time.Millisecond)
+			at := time.Now()
+			number := s.put(t, fmt.Sprint(i))
+			got, last := texts(t, sub, 1)
+			if got[0] != fmt.Sprint(i) || last != number || time.Since(at) != 0 {
+				t.Fatalf("got %v, continue at %s, after %v; want %d, %s at once", got, last, time.Since(at), i, number)
+			}
+		}
+	})
+}
+
+func TestTakeOver(t *testing.T) {
+	bubble(t, kinesisapi.Config{}, func(t *testing.T, s *subscriber) {
+		const text = "Another active subscription exists for this consumer: 000000000000:orders:reader:" + shard0
+		first := s.mustSubscribe(t, latest())
+		time.Sleep(5*time.Second - time.Millisecond)
+		_, err := s.subscribe(t, latest())
+		is[*types.ResourceInUseException](t, err, text)
+		other := &subscriber{s.rig, s.register(t, "other")}
+		if _, err := other.subscribe(t, latest()); err != nil {
+			t.Errorf("another consumer: %v", err)
+		}
+		time.Sleep(time.Millisecond)
+		second := s.mustSubscribe(t, latest())
+		s.put(t, "x")
+		if got, _ := texts(t, second, 1); got[0] != "x" {
+			t.Errorf("the new subscription got %v", got)
+		}
+		for e := event(t, first); e != nil; e = event(t, first) {
+			if len(e.Records) > 0 {
+				t.Errorf("the old subscription got %v", e)
+			}
+		}
+		is[*types.ResourceInUseException](t, first.Err(), text)
+		_ = second.Close()
+		time.Sleep(time.Second)
+		_, err = s.subscribe(t, latest())
+		is[*types.ResourceInUseException](t, err, text) // also if the successful one has ended
+		time.Sleep(4 * time.Second)
+		s.mustSubscribe(t, latest())
+	})
+}
+
+// A call that failed does not keep the next one away.
+func TestFailedCallsDoNotCount(t *testing.T) {
+	bubble(t, kinesisapi.Config{}, func(t *testing.T, s *subscriber) {
+		for name, tc := range map[string]struct {
+			position *types.StartingPosition
+			text     string
+		}{
+			"number of nothing": {from(types.ShardIteratorTypeAfterSequenceNumber, "5"), ""},
+			"no number":         {&types.StartingPosition{Type: types.ShardIteratorTypeAtSequenceNumber}, "Must either specify"},
+			"future":            {&types.StartingPosition{Type: types.ShardIteratorTypeAtTimestamp, Timestamp: aws.Time(time.Now().Add(time.Hour))}, "cannot be greater"},
+		} {
+			if _, err := s.subscribe(t, tc.position); err == nil || !strings.Contains(err.Error(), tc.text) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		_, err := s.client.SubscribeToShard(t.Context(), &kinesis.SubscribeToShardInput{
+			ConsumerARN: &s.consumer, ShardId: aws.String("shardId-000000000009"), StartingPosition: latest(),
+		})
+		is[*types.ResourceNotFoundException](t, err, "Shard shardId-000000000009 in stream orders under account 000000000000 does not exist")
+		_, err = s.client.SubscribeToShard(t.Context(), &kinesis.SubscribeToShardInput{
+			ConsumerARN: aws.String(ordersARN + "/consumer/nobody:1"), ShardId: aws.String(shard0), StartingPosition: latest(),
+		})
+		is[*types.ResourceNotFoundException](t, err, "Consumer nobody")
+		_, err = s.client.SubscribeToShard(t.Context(), &kinesis.SubscribeToShardInput{
+			ConsumerARN: &s.consumer, ShardId: aws.String(shard0), StartingPosition: latest(), DryRun: aws.Bool(true),
+		})
+		if err == nil || !strings.Contains(err.Error(), "DryRunOperationException") {
+			t.Error(err)
+		}
+		s.mustSubscribe(t, latest())
+	})
+}
+
+// The end of a closed shard is one event with its children and without a number to continue at: KCL and Flink know it by that.
+func TestEndOfAClosedShard(t *testing.T) {
+	bubble(t, kinesisapi.Config{}, func(t *testing.T, s *subscriber) {
+		sub := s.mustSubscribe(t, latest())
+		s.put(t, "a")
+		if err := s.engine.Split(t.Context(), "orders", 0, stream.HashRange{End: leat.MaxHash}.Middle()); err != nil {
+			t.Fatal(err)
+		}
+		again := func(sub *kinesis.SubscribeToShardEventStream) {
+			t.Helper()
+			if got, last := texts(t, sub, 1); got[0] != "a" || last == "" {
+				t.Errorf("got %v, %s", got, last)
+			}
+			e := event(t, sub)
+			if e == nil || len(e.Records) != 0 || e.ContinuationSequenceNumber != nil || len(e.ChildShards) != 2 {
+				t.Fatalf("got %+v", e)
+			}
+			if c := e.ChildShards[1]; *c.ShardId != "shardId-000000000002" || !slices.Equal(c.ParentShards, []string{shard0}) ||
+				*c.HashKeyRange.EndingHashKey != leat.MaxHash.String() {
+				t.Errorf("got %+v", c)
+			}
+			if e := event(t, sub); e != nil || sub.Err() != nil {
+				t.Errorf("it goes on with %+v, %v", e, sub.Err())
+			}
+		}
+		again(sub)
+		time.Sleep(5 * time.Second)
+		again(s.mustSubscribe(t, &types.StartingPosition{Type: types.ShardIteratorTypeTrimHorizon}))
+	})
+}
+
+func TestSubscriptionsEndWithWhatTheyRead(t *testing.T) {
+	bubble(t, kinesisapi.Config{}, func(t *testing.T, s *subscriber) {
+		sub := s.mustSubscribe(t, latest())
+		if _, err := s.client.DeregisterStreamConsumer(t.Context(), &kinesis.DeregisterStreamConsumerInput{ConsumerARN: &s.consumer}); err != nil {
+			t.Fatal(err)
+		}
+		if e := event(t, sub); e != nil {
+			t.Errorf("got %+v", e)
+		}
+		is[*types.ResourceNotFoundException](t, sub.Err(), "Consumer reader")
+		_, err := s.subscribe(t, latest())
+		is[*types.ResourceNotFoundException](t, err, "Consumer reader")
+		time.Sleep(time.Second)
+		s.consumer = s.register(t, "reader")
+		sub = s.mustSubscribe(t, latest())
+		if _, err := s.client.DeleteStream(t.Context(), &kinesis.DeleteStreamInput{StreamName: aws.String("orders"), EnforceConsumerDeletion: aws.Bool(true)}); err != nil {
+			t.Fatal(err)
+		}
+		if e := event(t, sub); e != nil {
+			t.Errorf("got %+v", e)
+		}
+		is[*types.ResourceNotFoundException](t, sub.Err(), "Stream orders under account 000000000000 not found.")
+	})
+}
+
+func TestEndSubscriptionsLetsTheServerStop(t *testing.T) {
+	bubble(t, kinesisapi.Config{}, func(t *testing.T, s *subscriber) {
+		sub := s.mustSubscribe(t, latest())
+		s.server.EndSubscriptions()
+		if e := event(t, sub); e != nil || sub.Err() != nil {
+			t.Errorf("got %+v, %v", e, sub.Err())
+		}
+		time.Sleep(5 * time.Second)
+		if e := event(t, s.mustSubscribe(t, latest())); e != nil {
+			t.Errorf("a later subscription got %+v", e)
+		}
+	})
+}
+
+// A subscription that is behind the horizon goes on with what is kept.
+func TestSubscriptionGoesOnBehindExpiredRecords(t *testing.T) {
+	bubble(t, kinesisapi.Config{}, func(t *testing.T, s *subscriber) {
+		first := s.put(t, "a", "b")
+		s.put(t, "c")
+		time.Sleep(23 * time.Hour)
+		s.put(t, "d")
+		time.Sleep(2 * time.Hour)
+		for _, position := range []*types.StartingPosition{
+			from(types.ShardIteratorTypeAfterSequenceNumber, first),
+			{Type: types.ShardIteratorTypeTrimHorizon},
+		} {
+			if got, _ := texts(t, s.mustSubscribe(t, position), 1); !slices.Equal(got, []string{"d"}) {
+				t.Errorf("%s: got %v", position.Type, got)
+			}
+			time.Sleep(6 * time.Second)
+		}
+	})
+}
+
+func TestEventsAreBounded(t *testing.T) {
+	bubble(t, kinesisapi.Config{}, func(t *testing.T, s *subscriber) {
+		large := strings.Repeat("x", 300_000)
+		for range 8 {
+			s.put(t, large)
+		}
+		sub := s.mustSubscribe(t, &types.StartingPosition{Type: types.ShardIteratorTypeTrimHorizon})
+		for n := 0; n < 8; {
+			e := event(t, sub)
+			size := 0
+			for _, r := range e.Records {
+				size += len(r.Data) + len(*r.PartitionKey)
+			}
+			n += len(e.Records)
+			if size > 1<<20 || (*e.MillisBehindLatest == 0) != (n == 8) && n == 8 {
+				t.Errorf("an event of %d bytes, %d ms behind, %d records so far", size, *e.MillisBehindLatest, n)
+			}
+		}
+	})
+}
