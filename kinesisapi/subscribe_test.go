@@ -29,14 +29,19 @@ const shard0 = "shardId-000000000000"
 type subscriber struct {
 	*rig
 	consumer string
+	http     *http.Client // of a bubble
 }
 
-func subscribing(t testing.TB, r *rig) *subscriber {
+// subscribing makes a stream of one shard, and a consumer of it when it is ACTIVE.
+func subscribing(t testing.TB, r *rig, delay time.Duration) *subscriber {
 	t.Helper()
 	if _, err := r.client.CreateStream(t.Context(), &kinesis.CreateStreamInput{StreamName: aws.String("orders"), ShardCount: aws.Int32(1)}); err != nil {
 		t.Fatal(err)
 	}
-	return &subscriber{r, r.register(t, "reader")}
+	if delay > 0 {
+		time.Sleep(delay)
+	}
+	return &subscriber{rig: r, consumer: r.register(t, "reader")}
 }
 
 func (r *rig) register(t testing.TB, name string) string {
@@ -148,7 +153,9 @@ func bubble(t *testing.T, cfg kinesisapi.Config, f func(t *testing.T, s *subscri
 		client := network.Client()
 		defer client.CloseIdleConnections()
 		r := &rig{engine: engine, server: server, url: "http://kinesis:80", client: clientOver("http://kinesis:80", client)}
-		f(t, subscribing(t, r))
+		s := subscribing(t, r, cfg.Delay)
+		s.http = client
+		f(t, s)
 	})
 }
 
@@ -183,7 +190,7 @@ func TestSubscribeOverEveryHTTP(t *testing.T) {
 				}
 				return got, err
 			})})
-			s := subscribing(t, r)
+			s := subscribing(t, r, 0)
 			r.put(t, "before")
 			sub := s.mustSubscribe(t, latest())
 			r.put(t, "a", "b", "c")
@@ -307,7 +314,7 @@ func TestTakeOver(t *testing.T) {
 		time.Sleep(5*time.Second - time.Millisecond)
 		_, err := s.subscribe(t, latest())
 		is[*types.ResourceInUseException](t, err, text)
-		other := &subscriber{s.rig, s.register(t, "other")}
+		other := &subscriber{rig: s.rig, consumer: s.register(t, "other")}
 		if _, err := other.subscribe(t, latest()); err != nil {
 			t.Errorf("another consumer: %v", err)
 		}
