@@ -29,7 +29,7 @@ func (c *call) atNumber(s leat.SequenceNumber, id leat.ShardID) (stream.Position
 	defer reader.Close()
 	batch, err := reader.Next(c.ctx(), stream.Limit{Records: 1, NoWait: true})
 	if err != nil || len(batch.Records) == 0 || batch.First().Compare(s) >= 0 {
-		return stream.At(s), nil //nolint:nilerr // whoever reads from there is told
+		return stream.At(s), nil // whoever reads from there is told
 	}
 	return stream.After(s), nil
 }

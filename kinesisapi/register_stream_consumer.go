@@ -62,7 +62,7 @@ func (c *call) mayRegister(v *streamView, m *meta, name string) error {
 		}
 	}
 	limit := maxConsumers
-	if c.s.catalog.accounts[c.region+"/"+c.account].Status == "ENABLED" {
+	if c.advantage() {
 		limit = maxConsumersAdvanced
 	}
 	switch {
