@@ -25,7 +25,7 @@ func (c *call) deleteStream() (value, error) {
 	if v.meta.status(c.now) == statusDeleting {
 		return value{}, nil
 	}
-	if len(v.meta.Consumers) > 0 && !c.in.bool("EnforceConsumerDeletion") {
+	if len(v.meta.consumersOf(c.now)) > 0 && !c.in.bool("EnforceConsumerDeletion") {
 		return value{}, inUse("Stream %s under account %s has registered consumers; set EnforceConsumerDeletion to delete it with them.", c.name, c.account)
 	}
 	if s.cfg.Delay <= 0 {

@@ -14,7 +14,7 @@ func (c *call) describeStreamSummary() (value, error) {
 	}
 	out := c.description(v).
 		with("OpenShardCount", numberOf(openShards(shards))).
-		with("ConsumerCount", numberOf(len(v.meta.Consumers))).
+		with("ConsumerCount", numberOf(len(v.meta.consumersOf(c.now)))).
 		with("ChannelCount", numberOf(0)).
 		with("MaxRecordSizeInKiB", numberOf(v.meta.maxRecord()>>10)).
 		with("RecordDistributionStrategy", textOf(v.meta.strategy()))
