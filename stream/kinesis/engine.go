@@ -141,7 +141,7 @@ func (e *Engine) forwarder(ctx context.Context, name string) (*forwarder, error)
 	}
 	f := &forwarder{
 		e: e, name: name, spool: spoolName(name), log: e.log, limit: 1, opened: time.Now(), keep: leastKeep, tails: map[leat.Hash]*item{},
-		wake: make(chan struct{}, 1), room: make(chan struct{}, 1), moved: make(chan struct{}, 1), refresh: make(chan struct{}, 1),
+		wake: make(chan struct{}, 1), room: make(chan struct{}, 1), moved: make(chan struct{}, 1), refresh: make(chan struct{}, 1), over: make(chan struct{}), gone: make(chan struct{}),
 	}
 	for spool, keep := range map[string]stream.Retention{f.spool: {Bytes: f.keep}, refusedName(name): {}} {
 		err := e.house.Create(ctx, stream.Spec{Name: spool, Shards: 1, Keep: keep})
@@ -200,11 +200,19 @@ func (e *Engine) Run(ctx context.Context) error {
 
 // run works until ctx ends or the house fails.
 func (f *forwarder) run(ctx, late context.Context) error {
+	defer close(f.over)
 	work, stop := context.WithCancel(ctx)
 	defer stop()
 	failures := make(chan error, 2)
 	var group, sending sync.WaitGroup
 	group.Go(func() { f.keepMap(work) })
+	group.Go(func() {
+		select {
+		case <-f.gone:
+			stop()
+		case <-work.Done():
+		}
+	})
 	group.Go(func() {
 		err := f.read(work, f.from, f.tip)
 		if work.Err() == nil {
@@ -232,6 +240,23 @@ func (f *forwarder) run(ctx, late context.Context) error {
 		return failed
 	default:
 		return err
+	}
+}
+
+// close ends the forwarder of a stream that is gone.
+func (f *forwarder) close(ctx context.Context) error {
+	close(f.gone)
+	f.e.mu.Lock()
+	running := f.e.started != nil
+	f.e.mu.Unlock()
+	if !running {
+		return nil
+	}
+	select {
+	case <-f.over:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 

@@ -22,6 +22,9 @@ type forwarder struct {
 	spool string // of the stream in the house
 	log   *slog.Logger
 
+	gone chan struct{} // closed when the stream is deleted
+	over chan struct{} // closed when it has stopped
+
 	opened time.Time
 	first  stream.Mark         // as Run finds it
 	from   mark                // what it says

@@ -2,15 +2,368 @@ package kinesis
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	sdk "github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
 	"github.com/leatstream/leat"
+	"github.com/leatstream/leat/internal/wait"
 	"github.com/leatstream/leat/stream"
 )
 
-type pollLimits struct{}
-type fans struct{}
-
-// Read implements stream.Engine.
+// Read implements stream.Engine. What Kinesis does not keep is missing from the records: the source, the identity, and the time when the event
+// happened, unless Leat has put it as an aggregate. A record that holds several becomes as many, each with a number of its own between those
+// of Kinesis; a reader may begin at any of them.
+//
+// A position behind records that retention may have removed is told of by a *stream.GapError of an unknown number of records: Kinesis does not say
+// whether there were any.
 func (e *Engine) Read(ctx context.Context, name string, shard leat.ShardID, from stream.Position) (stream.Reader, error) {
-	return e.house.Read(ctx, name, shard, from)
+	if !e.abroad(name) {
+		return e.house.Read(ctx, name, shard, from)
+	}
+	r := &reader{e: e, stream: name, shard: shard, at: from, start: from.Sequence, opened: time.Now()}
+	if from.Kind == stream.FromAfter && from.Sequence.IsZero() {
+		r.at = stream.Oldest()
+	}
+	if err := r.judge(ctx); err != nil {
+		return nil, err
+	}
+	if e.config.FanOut != "" {
+		if err := r.fanOut(ctx); err != nil {
+			return nil, err
+		}
+		return r, nil
+	}
+	iterator, err := r.iterator(ctx) // Latest is judged now
+	if err != nil {
+		return nil, err
+	}
+	r.feed = &poller{r: r, iterator: iterator, tick: e.polls.of(name, shard)}
+	return r, nil
+}
+
+// page is a run of records as Kinesis hands it over.
+type page struct {
+	records []types.Record
+	behind  time.Duration
+	end     bool // of a closed shard
+}
+
+// feed brings pages: by polling or by fan-out.
+type feed interface {
+	next(ctx context.Context, noWait bool) (page, error)
+	close()
+}
+
+// reader reads one shard.
+type reader struct {
+	e      *Engine
+	stream string
+	shard  leat.ShardID
+	feed   feed
+
+	at      stream.Position     // where the feed is to begin anew: behind what was taken from it
+	start   leat.SequenceNumber // where it began
+	gap     bool                // records behind at may have been removed
+	ready   []leat.Record       // taken from the feed and not handed out
+	behind  time.Duration
+	ended   bool
+	opened  time.Time
+	arrived time.Time // of the last record
+}
+
+// judge finds out whether records behind the position may have been removed already.
+func (r *reader) judge(ctx context.Context) error {
+	if r.at.Kind != stream.FromAfter {
+		return nil
+	}
+	out, err := r.e.api.DescribeStreamSummary(ctx, &sdk.DescribeStreamSummaryInput{StreamName: &r.stream})
+	if err != nil {
+		if errors.Is(mend(err), stream.ErrNoStream) {
+			return fmt.Errorf("read stream %q: %w", r.stream, mend(err))
+		}
+		return nil //nolint:nilerr // who may not ask does not know
+	}
+	if s := out.StreamDescriptionSummary; s != nil && s.RetentionPeriodHours != nil {
+		kept := time.Duration(*s.RetentionPeriodHours) * time.Hour
+		r.gap = time.Since(r.at.Sequence.Arrived()) > kept
+	}
+	return nil
+}
+
+// iterator asks Kinesis for an iterator at the position.
+func (r *reader) iterator(ctx context.Context) (string, error) {
+	id := r.shard.String()
+	in := &sdk.GetShardIteratorInput{StreamName: &r.stream, ShardId: &id}
+	switch r.at.Kind {
+	case stream.FromLatest:
+		in.ShardIteratorType = types.ShardIteratorTypeLatest
+	case stream.FromTime:
+		in.ShardIteratorType, in.Timestamp = types.ShardIteratorTypeAtTimestamp, aws.Time(r.at.Time)
+		if r.at.Time.After(time.Now()) { // Kinesis refuses it
+			in.ShardIteratorType, in.Timestamp = types.ShardIteratorTypeLatest, nil
+		}
+	case stream.FromAt, stream.FromAfter:
+		// A record may hold several: the ones before the position are left out here.
+		in.ShardIteratorType = types.ShardIteratorTypeAtSequenceNumber
+		in.StartingSequenceNumber = aws.String(r.at.Sequence.Whole().String())
+	default:
+		in.ShardIteratorType = types.ShardIteratorTypeTrimHorizon
+	}
+	for fails := 1; ; fails++ {
+		out, err := r.e.api.GetShardIterator(ctx, in)
+		if err == nil {
+			return aws.ToString(out.ShardIterator), nil
+		}
+		if !again(err) || ctx.Err() != nil {
+			return "", fmt.Errorf("read stream %q %s %s: %w", r.stream, r.shard, r.at, r.mend(err))
+		}
+		if err := wait.For(ctx, jitter(time.Second, fails, 10*time.Second)); err != nil {
+			return "", err
+		}
+	}
+}
+
+// mend tells a missing shard from a missing stream.
+func (r *reader) mend(err error) error {
+	if errorCode(err) == "ResourceNotFoundException" && strings.Contains(strings.ToLower(err.Error()), "shard shardid-") {
+		return fmt.Errorf("%w: %w", stream.ErrNoShard, err)
+	}
+	return mend(err)
+}
+
+// again reports whether an error of the SDK may go away by itself.
+func again(err error) bool {
+	switch classify(errorCode(err), 0) {
+	case throttled, transient:
+		return true
+	case refused:
+		return errorCode(err) == "" // no answer
+	}
+	return false
+}
+
+// Next implements stream.Reader.
+func (r *reader) Next(ctx context.Context, limit stream.Limit) (leat.Batch, error) {
+	limit = limit.WithDefaults()
+	for len(r.ready) == 0 {
+		if r.ended {
+			return leat.Batch{}, io.EOF
+		}
+		p, err := r.feed.next(ctx, limit.NoWait)
+		if err != nil {
+			return leat.Batch{}, err
+		}
+		r.ended = p.end
+		r.behind = p.behind
+		if err := r.take(p.records); err != nil {
+			return leat.Batch{}, err
+		}
+		if limit.NoWait && len(r.ready) == 0 && !r.ended && p.behind == 0 {
+			return leat.Batch{Stream: r.stream, Shard: r.shard}, nil
+		}
+	}
+	if r.gap {
+		if gap := r.missing(); gap != nil {
+			return leat.Batch{}, gap
+		}
+	}
+	return r.batch(limit), nil
+}
+
+// missing returns the gap between the position and the first record, if there may be one.
+func (r *reader) missing() *stream.GapError {
+	r.gap = false
+	from, first := r.start, r.ready[0].Sequence
+	if first.Index() <= from.Index()+1 {
+		return nil
+	}
+	return &stream.GapError{
+		Stream: r.stream, Shard: r.shard, Reason: stream.GapExpired,
+		From: leat.NewSequence(r.shard, from.Created(), from.Index()+1, from.Arrived()),
+		To:   leat.NewSequence(r.shard, from.Created(), first.Index()-1, first.Arrived()),
+	}
+}
+
+func (r *reader) batch(limit stream.Limit) leat.Batch {
+	n, bytes := 0, 0
+	for n < len(r.ready) && n < limit.Records {
+		bytes += r.ready[n].Size()
+		if n > 0 && bytes > limit.Bytes {
+			break
+		}
+		n++
+	}
+	b := leat.Batch{Stream: r.stream, Shard: r.shard, Records: slices.Clip(r.ready[:n])}
+	r.ready = r.ready[n:]
+	if b.Behind = r.behind; len(r.ready) > 0 {
+		b.Behind = max(b.Behind, time.Since(b.Records[n-1].Arrived), 1)
+	}
+	return b
+}
+
+// take makes records of what Kinesis has handed over, without those before the position, and moves the position behind them.
+func (r *reader) take(in []types.Record) error {
+	for i := range in {
+		sequence, err := parseSequence(aws.ToString(in[i].SequenceNumber))
+		if err != nil {
+			return fmt.Errorf("read stream %q %s: %w", r.stream, r.shard, err)
+		}
+		at := aws.ToTime(in[i].ApproximateArrivalTimestamp)
+		if at.IsZero() {
+			at = sequence.Arrived()
+		}
+		if at.Before(r.arrived) {
+			at = r.arrived
+		}
+		r.arrived = at
+		whole := leat.Record{Sequence: sequence, PartitionKey: aws.ToString(in[i].PartitionKey), Arrived: at, Data: in[i].Data}
+		from := len(r.ready)
+		r.ready = appendParts(r.ready, whole)
+		r.ready = append(r.ready[:from], slices.DeleteFunc(r.ready[from:], r.passed)...)
+		r.at = stream.Position{Kind: stream.FromAfter, Sequence: lastPart(sequence)}
+	}
+	return nil
+}
+
+// passed reports whether a record is before the position.
+func (r *reader) passed(record leat.Record) bool {
+	switch r.at.Kind {
+	case stream.FromAfter:
+		return record.Sequence.Compare(r.at.Sequence) <= 0
+	case stream.FromAt:
+		return record.Sequence.Compare(r.at.Sequence) < 0
+	}
+	return false
+}
+
+// lastPart returns a number behind all parts of a record, and before the next record.
+func lastPart(s leat.SequenceNumber) leat.SequenceNumber {
+	if last, ok := s.WithPart(leat.MaxPart); ok {
+		return last
+	}
+	return s
+}
+
+// Close implements stream.Reader.
+func (r *reader) Close() error {
+	r.feed.close()
+	return nil
+}
+
+// poller polls with GetRecords. It asks back to back while it is behind, and else waits longer and longer, up to a second.
+type poller struct {
+	r        *reader
+	iterator string
+	tick     *tick
+	idle     time.Duration // how long it waits when there was nothing
+	asked    time.Time
+}
+
+const (
+	shortIdle = 200 * time.Millisecond
+	longIdle  = time.Second
+)
+
+func (p *poller) close() {}
+
+func (p *poller) next(ctx context.Context, noWait bool) (page, error) {
+	for fails := 0; ; {
+		if !noWait && p.idle > 0 {
+			if err := wait.For(ctx, p.idle-time.Since(p.asked)); err != nil {
+				return page{}, err
+			}
+		}
+		if p.iterator == "" {
+			var err error
+			if p.iterator, err = p.r.iterator(ctx); err != nil {
+				return page{}, err
+			}
+		}
+		if err := p.tick.wait(ctx); err != nil {
+			return page{}, err
+		}
+		p.asked = time.Now()
+		out, err := p.r.e.api.GetRecords(ctx, &sdk.GetRecordsInput{ShardIterator: &p.iterator})
+		switch {
+		case err == nil:
+			return p.page(out), nil
+		case ctx.Err() != nil:
+			return page{}, ctx.Err()
+		case errorCode(err) == "ExpiredIteratorException":
+			p.iterator = ""
+			if p.r.at.Kind == stream.FromLatest { // which was judged when the reader was opened
+				p.r.at = stream.AtTime(p.r.opened)
+			}
+		case !again(err):
+			return page{}, fmt.Errorf("read stream %q %s: %w", p.r.stream, p.r.shard, p.r.mend(err))
+		default:
+			fails++
+			if err := wait.For(ctx, jitter(500*time.Millisecond, fails, 10*time.Second)); err != nil {
+				return page{}, err
+			}
+		}
+	}
+}
+
+func (p *poller) page(out *sdk.GetRecordsOutput) page {
+	p.iterator = aws.ToString(out.NextShardIterator)
+	got := page{records: out.Records, end: p.iterator == "", behind: time.Duration(aws.ToInt64(out.MillisBehindLatest)) * time.Millisecond}
+	switch {
+	case len(out.Records) > 0 || got.behind > 0:
+		p.idle = 0
+		if got.behind == 0 {
+			p.idle = shortIdle
+		}
+	default:
+		p.idle = min(longIdle, max(shortIdle, 2*p.idle))
+	}
+	return got
+}
+
+// pollLimits holds the calls of all readers of a shard apart: Kinesis allows five in a second, together.
+type pollLimits struct {
+	mu    sync.Mutex
+	ticks map[string]*tick
+}
+
+func (l *pollLimits) of(name string, shard leat.ShardID) *tick {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	key := name + " " + shard.String()
+	if l.ticks == nil {
+		l.ticks = map[string]*tick{}
+	}
+	if l.ticks[key] == nil {
+		l.ticks[key] = new(tick)
+	}
+	return l.ticks[key]
+}
+
+// tick lets five through in any second.
+type tick struct {
+	mu   sync.Mutex
+	last [5]time.Time
+	at   int
+}
+
+func (t *tick) wait(ctx context.Context) error {
+	t.mu.Lock()
+	now := time.Now()
+	free := t.last[t.at].Add(time.Second)
+	if free.Before(now) {
+		free = now
+	}
+	t.last[t.at] = free
+	t.at = (t.at + 1) % len(t.last)
+	t.mu.Unlock()
+	return wait.For(ctx, free.Sub(now))
 }
