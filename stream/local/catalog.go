@@ -111,9 +111,9 @@ func (s *shardState) update(change func(s *shardState)) {
 	}
 }
 
-// publish makes what the committer has written visible.
-func (s *shardState) publish() {
-	s.update(func(s *shardState) { s.durable, s.tip, s.bytes = s.next, s.arrived, s.total })
+// publish lets readers go up to the end.
+func (end *extent) publish() {
+	end.shard.update(func(s *shardState) { s.durable, s.tip, s.bytes = end.next, end.arrived, end.total })
 }
 
 func (s *shardState) sequence(index uint64, arrived time.Time) leat.SequenceNumber {

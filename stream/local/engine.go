@@ -93,12 +93,13 @@ type Engine struct {
 	failure    *failure
 	damage     []Finding // of a read-only engine: what a writing Open would refuse for
 
-	catalog  catalog
-	marks    markTable
-	queue    queue
-	requests sync.Pool
-	scratch  sync.Pool
-	room     *semaphore.Weighted // bytes of commits in hand
+	catalog   catalog
+	marks     markTable
+	queue     queue
+	committer *committer
+	requests  sync.Pool
+	scratch   sync.Pool
+	room      *semaphore.Weighted // bytes of commits in hand
 
 	noted   chan struct{} // closed when the reason of a failure is on disk, as far as that can be
 	stop    chan struct{} // closed by Close: the committer drains and ends
@@ -114,9 +115,6 @@ const (
 	maxKeySize = 1 << 10  // bytes of the key of a mark or a state entry
 	maxSource  = 1 << 10  // bytes of the name of a source, which every shard of a put stores
 )
-
-// sealAfter is how long after the last commit the log is sealed.
-const sealAfter = 50 * time.Millisecond
 
 // Run keeps house until ctx ends: it removes what retention gives up, watches the room on the disk and
 // the clock. It returns nil at the end of ctx, and the reason, which wraps

@@ -276,23 +276,28 @@ func TestG2NothingIsAcknowledgedAfterAFailedSync(t *testing.T) {
 	}
 }
 
-// syncGate is a file system whose syncs of the log can be held up.
+// syncGate is a file system whose syncs of the log can be held up, and fail.
 type syncGate struct {
+	mem     *vfs.MemFS // under fs
 	fs      vfs.FS
 	block   atomic.Bool
+	broken  atomic.Bool   // syncs fail
 	blocked chan struct{} // takes one value when a sync is held up
 	release chan struct{}
 }
 
 func newSyncGate() *syncGate {
-	g := &syncGate{blocked: make(chan struct{}, 1), release: make(chan struct{})}
-	g.fs = errorfs.Wrap(vfs.NewCrashableMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+	g := &syncGate{mem: vfs.NewCrashableMem(), blocked: make(chan struct{}, 1), release: make(chan struct{})}
+	g.fs = errorfs.Wrap(g.mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if (op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData) && strings.HasSuffix(op.Path, ".log") && g.block.Load() {
 			select {
 			case g.blocked <- struct{}{}:
 			default:
 			}
 			<-g.release
+			if g.broken.Load() {
+				return syscall.EIO
+			}
 		}
 		return nil
 	}))
@@ -369,7 +374,7 @@ func TestG4SealedLogsHaveNoSilentTail(t *testing.T) {
 // waitSealed returns when the log is sealed, without waiting for the time at which that is done.
 func waitSealed(t testing.TB, e *Engine) {
 	t.Helper()
-	err := e.admin(t.Context(), "seal", func(f *frame) error { return errors.Join(e.seal(f), errNothing) })
+	err := e.admin(t.Context(), "seal", func(*frame) error { return errors.Join(e.committer.seal(), errNothing) })
 	if !errors.Is(err, errNothing) {
 		t.Fatal(err)
 	}

@@ -93,7 +93,7 @@ func decodeHighWater(slot []byte, id identity) (*highWater, error) {
 	return h, nil
 }
 
-// highWaterLog is the open file. The committer owns it.
+// highWaterLog is the open file. The committer sees to it that one goroutine uses it at a time.
 type highWaterLog struct {
 	file  vfs.File
 	id    identity
@@ -147,10 +147,10 @@ func openHighWater(fs vfs.FS, dir string, id identity, epoch uint64) (*highWater
 }
 
 // write names a commit and the shards it has put to.
-func (l *highWaterLog) write(commit uint64, touched map[*shardState]bool) error {
+func (l *highWaterLog) write(commit uint64, ends []extent) error {
 	l.state.commit = commit
-	for s := range touched {
-		l.state.next[place{s.stream.id, s.id}] = s.next
+	for i := range ends {
+		l.state.next[place{ends[i].shard.stream.id, ends[i].shard.id}] = ends[i].next
 	}
 	l.buf = l.state.encode(l.buf, l.id)
 	l.slot ^= slotSize
@@ -159,9 +159,6 @@ func (l *highWaterLog) write(commit uint64, touched map[*shardState]bool) error 
 	}
 	return nil
 }
-
-// full reports whether so many more shards would not fit.
-func (l *highWaterLog) full(more int) bool { return len(l.state.next)+more > slotShards }
 
 // sealed forgets the shards: what they held is behind synced blocks of the log now, where damage shows.
 func (l *highWaterLog) sealed() { clear(l.state.next) }

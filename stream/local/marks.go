@@ -102,14 +102,11 @@ func (e *Engine) between(do func() error) error {
 // errNothing is what a change returns that has nothing to store.
 var errNothing = errors.New("nothing to store")
 
-// checkMarks compares the epochs of marks with those before them, also within the frame.
+// checkMarks compares the epochs of marks with those before them, durable or not.
 func (f *frame) checkMarks(swaps []stream.Swap) error {
 	for i := range swaps {
 		s := &swaps[i]
-		stored, changed := f.marks[s.Key]
-		if !changed {
-			stored = f.e.marks.get(s.Key)
-		}
+		stored := f.mark(s.Key)
 		if stored.Epoch != s.Was {
 			return fmt.Errorf("mark %q is of epoch %d, not %d: %w", s.Key, stored.Epoch, s.Was, stream.ErrFenced)
 		}

@@ -287,22 +287,23 @@ func (e *Engine) start() error {
 	if err != nil {
 		return err
 	}
-	f := newFrame(e, last, d)
-	if e.high, err = openHighWater(e.fs, e.dir, e.id, f.epoch); err != nil {
+	c := newCommitter(e, last, d)
+	if e.high, err = openHighWater(e.fs, e.dir, e.id, c.epoch); err != nil {
 		return err
 	}
-	first := sealValue(keyCommit, f.state().encode())
+	first := sealValue(keyCommit, c.state().encode())
 	if err := e.db.Set(keyCommit, first, pebble.Sync); err != nil {
 		return err
 	}
 	if err := e.failure.err(); err != nil {
 		return err
 	}
-	if err := e.high.write(f.number, nil); err != nil {
+	if err := e.high.write(c.number, nil); err != nil {
 		return err
 	}
 	e.space.look(e.now())
-	go e.committer(f)
+	e.committer = c
+	go c.run()
 	return nil
 }
 
