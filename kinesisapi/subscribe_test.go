@@ -29,7 +29,7 @@ const shard0 = "shardId-000000000000"
 type subscriber struct {
 	*rig
 	consumer string
-	http     *http.Client // of a bubble
+	http     *http.Client // nil: the default
 }
 
 // subscribing makes a stream of one shard, and a consumer of it when it is ACTIVE.
@@ -63,8 +63,13 @@ func from(kind types.ShardIteratorType, number string) *types.StartingPosition {
 	return &types.StartingPosition{Type: kind, SequenceNumber: &number}
 }
 
+// subscribe uses a client of its own: the one of AWS (v1.56.13) reads all event streams of a client into one buffer.
 func (s *subscriber) subscribe(t testing.TB, from *types.StartingPosition) (*kinesis.SubscribeToShardEventStream, error) {
-	out, err := s.client.SubscribeToShard(t.Context(), &kinesis.SubscribeToShardInput{
+	client := clientOf(s.url, "us-east-1")
+	if s.http != nil {
+		client = clientOver(s.url, s.http)
+	}
+	out, err := client.SubscribeToShard(t.Context(), &kinesis.SubscribeToShardInput{
 		ConsumerARN: &s.consumer, ShardId: aws.String(shard0), StartingPosition: from,
 	})
 	if err != nil {
@@ -183,14 +188,16 @@ func TestSubscribeOverEveryHTTP(t *testing.T) {
 			transport := web.Client().Transport.(*http.Transport).Clone()
 			transport.Protocols = only
 			var seen int
-			r.client = clientOver(web.URL, &http.Client{Transport: roundTrip(func(req *http.Request) (*http.Response, error) {
+			over := &http.Client{Transport: roundTrip(func(req *http.Request) (*http.Response, error) {
 				got, err := transport.RoundTrip(req)
 				if err == nil {
 					seen = got.ProtoMajor
 				}
 				return got, err
-			})})
+			})}
+			r.url, r.client = web.URL, clientOver(web.URL, over)
 			s := subscribing(t, r, 0)
+			s.http = over
 			r.put(t, "before")
 			sub := s.mustSubscribe(t, latest())
 			r.put(t, "a", "b", "c")
@@ -198,7 +205,7 @@ func TestSubscribeOverEveryHTTP(t *testing.T) {
 			if !slices.Equal(got, []string{"a", "b", "c"}) || last == "" {
 				t.Errorf("got %v and continue at %q", got, last)
 			}
-			if want := map[string]int{"HTTP/1.1": 1}[version]; seen != 2 && seen != want {
+			if (seen == 1) != (version == "HTTP/1.1") {
 				t.Errorf("the client spoke HTTP/%d", seen)
 			}
 			_ = sub.Close()
@@ -314,7 +321,7 @@ func TestTakeOver(t *testing.T) {
 		time.Sleep(5*time.Second - time.Millisecond)
 		_, err := s.subscribe(t, latest())
 		is[*types.ResourceInUseException](t, err, text)
-		other := &subscriber{rig: s.rig, consumer: s.register(t, "other")}
+		other := &subscriber{rig: s.rig, consumer: s.register(t, "other"), http: s.http}
 		if _, err := other.subscribe(t, latest()); err != nil {
 			t.Errorf("another consumer: %v", err)
 		}
