@@ -1,7 +1,6 @@
 package kinesis_test
 
 import (
-	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/leatstream/leat"
 	"github.com/leatstream/leat/stream"
+	"github.com/leatstream/leat/stream/kinesis"
 )
 
 // fake is as much of Kinesis as the tests need: it takes PutRecords in both formats, keeps what it was given, and fails as it is told.
@@ -204,7 +204,11 @@ func (f *fake) stored(key string) []string {
 	defer f.mu.Unlock()
 	var all []string
 	for _, s := range f.shards {
+		var records []leat.Record
 		for _, r := range f.records[s.ID] {
+			records = append(records, kinesis.Parts(r)...)
+		}
+		for _, r := range records {
 			if key == "" || r.PartitionKey == key {
 				all = append(all, string(r.Data))
 			}
@@ -292,5 +296,3 @@ func decodePut(b []byte) (put putRecords) {
 	}
 	return put
 }
-
-var _ = base64.StdEncoding

@@ -260,11 +260,11 @@ func (f *forwarder) pick(now time.Time) (*flight, time.Time) {
 	if now.Before(f.until) {
 		return nil, f.until
 	}
-	count, full, next := f.waiting(now)
+	count, full, short, next := f.waiting(now)
 	if count == 0 && len(f.letters) == 0 {
 		return nil, next
 	}
-	if at := f.sent.Add(linger); !full && f.flying > 0 && now.Before(at) {
+	if at := f.sent.Add(linger); !full && (short || f.flying > 0) && now.Before(at) {
 		return nil, at
 	}
 	b := f.gather(now, count)
@@ -278,8 +278,8 @@ func (f *forwarder) pick(now time.Time) (*flight, time.Time) {
 	return b, time.Time{}
 }
 
-// waiting counts what may be sent, whether it fills a request, and if there is nothing, when there will be.
-func (f *forwarder) waiting(now time.Time) (count int, full bool, next time.Time) {
+// waiting counts what may be sent, whether it fills a request, whether more is ready than may be sent, and if nothing may be, when that changes.
+func (f *forwarder) waiting(now time.Time) (count int, full, short bool, next time.Time) {
 	for _, l := range f.lanes {
 		n := l.len()
 		if n == 0 {
@@ -292,13 +292,13 @@ func (f *forwarder) waiting(now time.Time) (count int, full bool, next time.Time
 			}
 			continue
 		}
-		if !l.pace.free() {
-			n = min(n, int(l.pace.records))
+		if may := int(l.pace.records); !l.pace.free() && may < n {
+			n, short = may, true
 		}
 		count += n
 		full = full || l.bytes >= laneBytes && n > 1
 	}
-	return count, full || count >= maxRecords, next
+	return count, full || count >= maxRecords, short, next
 }
 
 // gather takes what goes into one request out of the lanes.
