@@ -49,6 +49,9 @@ type Config struct {
 	// deliveries and retention go on. Default: 256MiB or 2 % of the disk, whichever is less, but at least 32MiB.
 	DiskReserve setting.Size `yaml:"disk_reserve"`
 
+	// Serves the streams over the HTTP API of Amazon Kinesis, so that AWS's SDKs and command line work with them. Default: it is not served.
+	KinesisAPI *KinesisAPI `yaml:"kinesis_api"`
+
 	// The streams, by name. The streams for gaps and dead letters need not be listed: they are made with one shard and
 	// keep 14 days. A stream that is no longer listed stays as it is.
 	Streams []Stream `yaml:"streams"`

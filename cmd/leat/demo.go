@@ -113,7 +113,7 @@ func (d *demo) pipeline(ctx context.Context, url string) error {
 	board := &board{demo: d, p: p, began: time.Now(), stream: c.Data}
 	var shown sync.WaitGroup
 	showing, stop := context.WithCancel(ctx)
-	err = d.app.run(ctx, &job{p, c, log, func(*config.Config) { shown.Go(func() { board.show(showing) }) }})
+	err = d.app.run(ctx, &job{p: p, c: c, log: log, ready: func(*config.Config) { shown.Go(func() { board.show(showing) }) }})
 	stop()
 	shown.Wait()
 	if err == nil {

@@ -41,17 +41,26 @@ is as safe as a crash.`,
 			if err != nil {
 				return openError(err, c.Data)
 			}
-			return a.run(cmd.Context(), &job{p, c, log, a.announce})
+			j := &job{p: p, c: c, log: log, ready: a.announce}
+			if c.KinesisAPI != nil {
+				j.kinesis = &kinesisFace{KinesisAPI: c.KinesisAPI}
+				j.ready = func(c *config.Config) {
+					a.announce(c)
+					a.announceKinesis(j.kinesis)
+				}
+			}
+			return a.run(cmd.Context(), j)
 		},
 	}
 }
 
 // job is an open pipeline that is to be run.
 type job struct {
-	p     *pipeline.Pipeline
-	c     *config.Config
-	log   *slog.Logger
-	ready func(*config.Config) // called once everything is served
+	p       *pipeline.Pipeline
+	c       *config.Config
+	log     *slog.Logger
+	ready   func(*config.Config) // called once everything is served
+	kinesis *kinesisFace         // nil: not served
 }
 
 // run serves the faces of a pipeline and runs it.
@@ -90,7 +99,7 @@ func (f *faces) serve(serve func() error, log *slog.Logger) {
 	})
 }
 
-// serveFaces serves the socket in the data directory, and the metrics if the configuration says where.
+// serveFaces serves the socket in the data directory, and the Kinesis API and the metrics if the configuration says where.
 func serveFaces(j *job) (*faces, error) {
 	socket, err := remote.Listen(j.c.Data)
 	if err != nil {
@@ -100,6 +109,12 @@ func serveFaces(j *job) (*faces, error) {
 	f := &faces{stop: stop}
 	handler := remote.Handler(j.p.Engine(), func() any { return j.p.Status() })
 	f.serve(func() error { return remote.Serve(ctx, socket, handler) }, j.log)
+	if j.kinesis != nil {
+		if err := f.serveKinesis(ctx, j); err != nil {
+			f.close()
+			return nil, err
+		}
+	}
 	if j.c.Metrics == "" {
 		return f, nil
 	}

@@ -1,0 +1,55 @@
+package kinesisapi
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+)
+
+// drainFor is how long requests that are under way may go on when the server is to end. Subscriptions do not end by themselves.
+const drainFor = 2 * time.Second
+
+// Serve serves h on l until ctx ends: HTTP/1.1 and HTTP/2, over TLS where cfg is not nil, else both in the clear (h2c), as SubscribeToShard
+// may need it. It closes l. The error is nil at the end of ctx.
+func Serve(ctx context.Context, l net.Listener, h http.Handler, cfg *tls.Config) error {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(cfg != nil)
+	protocols.SetUnencryptedHTTP2(cfg == nil)
+	base, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	s := &http.Server{
+		Handler: h, Protocols: protocols, TLSConfig: cfg,
+		// No WriteTimeout: a subscription lasts five minutes, and says when it is over.
+		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 5 * time.Minute, MaxHeaderBytes: 64 << 10,
+		BaseContext: func(net.Listener) context.Context { return base },
+		ErrorLog:    slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug),
+	}
+	ended := make(chan struct{})
+	unhook := context.AfterFunc(ctx, func() {
+		defer close(ended)
+		draining, cancel := context.WithTimeout(context.Background(), drainFor)
+		defer cancel()
+		context.AfterFunc(draining, stop)
+		if s.Shutdown(draining) != nil {
+			stop()
+			_ = s.Close()
+		}
+	})
+	var err error
+	if cfg != nil {
+		err = s.ServeTLS(l, "", "")
+	} else {
+		err = s.Serve(l)
+	}
+	if !errors.Is(err, http.ErrServerClosed) {
+		unhook()
+		return err
+	}
+	<-ended
+	return nil
+}
