@@ -251,6 +251,9 @@ func (o *operation) answerIn(c *call) error {
 func (c *call) answer(run func(*call) error) {
 	err := c.s.cfg.Faults.strike(c)
 	if err == nil {
+		err = c.s.throttle.call(c)
+	}
+	if err == nil {
 		err = c.s.ready(c.ctx())
 	}
 	if err == nil {

@@ -368,5 +368,8 @@ func formatNumber(n float64) string {
 	if n == math.Trunc(n) && math.Abs(n) < 1<<53 {
 		return strconv.FormatInt(int64(n), 10)
 	}
+	if math.Abs(n) < 1e21 {
+		return strconv.FormatFloat(n, 'f', -1, 64)
+	}
 	return strconv.FormatFloat(n, 'g', -1, 64)
 }

@@ -74,16 +74,17 @@ func (p *puts) appendJSON(out []byte) []byte {
 
 func (p *puts) appendCBOR(out []byte) []byte {
 	out = grow(out, 64+len(p.placed)*112)
-	kind := p.stream.meta.encryption()
-	if kind == noKey {
-		out = appendHead(out, cborMap, 2)
-	} else {
-		out = appendHead(out, cborMap, 3)
+	kind, members := p.stream.meta.encryption(), uint64(2)
+	if kind != noKey {
+		members++
+	}
+	out = appendHead(out, cborMap, members)
+	out = appendCBORText(out, "FailedRecordCount")
+	out = appendHead(out, cborUint, uint64(p.failed))
+	if kind != noKey {
 		out = appendCBORText(out, "EncryptionType")
 		out = appendCBORText(out, kind)
 	}
-	out = appendCBORText(out, "FailedRecordCount")
-	out = appendHead(out, cborUint, uint64(p.failed))
 	out = appendCBORText(out, "Records")
 	out = appendHead(out, cborArray, uint64(len(p.placed)))
 	for i := range p.placed {
