@@ -3,6 +3,7 @@ package kinesisapi_test
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -30,6 +31,7 @@ type subscriber struct {
 	*rig
 	consumer string
 	http     *http.Client // nil: the default
+	web      *http.Server // of a bubble
 }
 
 // subscribing makes a stream of one shard, and a consumer of it when it is ACTIVE.
@@ -159,7 +161,7 @@ func bubble(t *testing.T, cfg kinesisapi.Config, f func(t *testing.T, s *subscri
 		defer client.CloseIdleConnections()
 		r := &rig{engine: engine, server: server, url: "http://kinesis:80", client: clientOver("http://kinesis:80", client)}
 		s := subscribing(t, r, cfg.Delay)
-		s.http = client
+		s.http, s.web = client, web
 		f(t, s)
 	})
 }
@@ -445,6 +447,63 @@ func TestEndSubscriptionsLetsTheServerStop(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		if e := event(t, s.mustSubscribe(t, latest())); e != nil {
 			t.Errorf("a later subscription got %+v", e)
+		}
+	})
+}
+
+// A client that does not read holds back nobody: not the one that takes over, and not the end of the server.
+func TestClientsThatDoNotRead(t *testing.T) {
+	bubble(t, kinesisapi.Config{}, func(t *testing.T, s *subscriber) {
+		for range 4 {
+			s.put(t, strings.Repeat("x", 900_000))
+		}
+		deaf := func() *http.Response {
+			req := s.request(t, "SubscribeToShard", `{"ConsumerARN":"`+s.consumer+`","ShardId":"0","StartingPosition":{"Type":"TRIM_HORIZON"}}`)
+			answer, err := s.http.Do(req)
+			if err != nil || answer.StatusCode != http.StatusOK {
+				t.Fatal(answer, err)
+			}
+			synctest.Wait() // the server is blocked in a write
+			return answer
+		}
+		first := deaf()
+		defer first.Body.Close()
+		time.Sleep(5 * time.Second)
+		second := s.mustSubscribe(t, &types.StartingPosition{Type: types.ShardIteratorTypeTrimHorizon})
+		if got, _ := texts(t, second, 4); len(got) != 4 {
+			t.Errorf("got %d records", len(got))
+		}
+		_ = second.Close()
+		time.Sleep(5 * time.Second)
+		if _, err := io.Copy(io.Discard, first.Body); err == nil {
+			t.Error("the first subscription, which was cut off, ended in order")
+		}
+		third := deaf()
+		defer third.Body.Close()
+		start := time.Now()
+		s.web.RegisterOnShutdown(s.server.EndSubscriptions)
+		if err := s.web.Shutdown(t.Context()); err != nil || time.Since(start) > 6*time.Second {
+			t.Errorf("the server stops after %v: %v", time.Since(start), err)
+		}
+	})
+}
+
+// The number of a heartbeat is accepted after its shard has been closed too.
+func TestContinuationOfAClosedShard(t *testing.T) {
+	bubble(t, kinesisapi.Config{}, func(t *testing.T, s *subscriber) {
+		s.put(t, "a")
+		sub := s.mustSubscribe(t, latest())
+		last := *event(t, sub).ContinuationSequenceNumber
+		_ = sub.Close()
+		if err := s.engine.Split(t.Context(), "orders", 0, stream.HashRange{End: leat.MaxHash}.Middle()); err != nil {
+			t.Fatal(err)
+		}
+		for _, kind := range []types.ShardIteratorType{types.ShardIteratorTypeAtSequenceNumber, types.ShardIteratorTypeAfterSequenceNumber} {
+			time.Sleep(5 * time.Second)
+			sub := s.mustSubscribe(t, from(kind, last))
+			if e := event(t, sub); e == nil || len(e.Records) > 0 || len(e.ChildShards) != 2 {
+				t.Errorf("%s: got %+v, %v", kind, e, sub.Err())
+			}
 		}
 	})
 }

@@ -125,9 +125,7 @@ type push struct {
 func (p *push) run(ctx context.Context) {
 	w := p.c.w
 	p.out = http.NewResponseController(w)
-	// The deadlines of a server are meant for requests. Not every ResponseWriter has any.
-	_ = p.out.SetWriteDeadline(time.Time{})
-	_ = p.out.SetReadDeadline(time.Time{})
+	defer p.patient(ctx)()
 	h := w.Header()
 	h["Content-Type"] = []string{eventstream.ContentType}
 	w.WriteHeader(http.StatusOK)
@@ -137,6 +135,25 @@ func (p *push) run(ctx context.Context) {
 		if out, more = p.next(ctx); !more {
 			p.send(out)
 			return
+		}
+	}
+}
+
+// patient takes away the deadlines of the server, which are meant for requests, until ctx is done: then a client that does not read
+// has lastWords left. The function that it returns must be called at the end.
+func (p *push) patient(ctx context.Context) func() {
+	// Not every ResponseWriter has deadlines.
+	_ = p.out.SetWriteDeadline(time.Time{})
+	_ = p.out.SetReadDeadline(time.Time{})
+	hurried := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(hurried)
+		_ = p.out.SetWriteDeadline(time.Now().Add(lastWords))
+	})
+	return func() {
+		if !stop() {
+			<-hurried
+			_ = p.out.SetWriteDeadline(time.Time{}) // the connection may serve other requests
 		}
 	}
 }

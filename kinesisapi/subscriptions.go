@@ -14,6 +14,8 @@ const (
 	subscriptionGuard = 5 * time.Second
 	// heartbeat is how long a subscription says nothing.
 	heartbeat = 5 * time.Second
+	// lastWords is how long a client may take to read the last frames of a subscription that has ended.
+	lastWords = 5 * time.Second
 )
 
 // Why a subscription ends, as the cause of its context.
