@@ -3,6 +3,7 @@ package clients
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/leatstream/leat/kinesisapi"
+	"github.com/leatstream/leat/kinesisapi/sigv4"
 	"github.com/leatstream/leat/stream/local"
 )
 
@@ -28,7 +30,7 @@ func endpoint(t *testing.T) string {
 		t.Fatal(err)
 	}
 	if binary == "" {
-		return inProcess(t)
+		return inProcess(t, nil)
 	}
 	command := exec.Command(binary, "dev", "--port", "0", "--dir", t.TempDir())
 	command.Stderr = os.Stderr
@@ -86,13 +88,15 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func inProcess(t *testing.T) string {
+// inProcess serves in this process, with verified signatures if there are keys.
+func inProcess(t *testing.T, keys *sigv4.Verifier) string {
+	t.Helper()
 	engine, err := local.Open(t.TempDir(), local.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = engine.Close() })
-	server, err := kinesisapi.New(kinesisapi.Config{Engine: engine, Admin: engine})
+	server, err := kinesisapi.New(kinesisapi.Config{Engine: engine, Admin: engine, Keys: keys})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,6 +129,16 @@ func environment(t *testing.T, more ...string) []string {
 // run runs a client and returns what it prints. Every failure of it is one of the test.
 func run(t *testing.T, env []string, args ...string) string {
 	t.Helper()
+	out, err := try(t, env, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// try is run, but returns the failure, with what the client says of it.
+func try(t *testing.T, env []string, args ...string) (string, error) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	command := exec.CommandContext(ctx, args[0], args[1:]...)
@@ -133,9 +147,9 @@ func run(t *testing.T, env []string, args ...string) string {
 	command.Stderr = &wrong
 	out, err := command.Output()
 	if err != nil {
-		t.Fatalf("%s: %v\n%s%s", strings.Join(args, " "), err, out, wrong.String())
+		return "", fmt.Errorf("%s: %w\n%s%s", strings.Join(args, " "), err, out, wrong.String())
 	}
-	return strings.TrimSpace(string(out))
+	return strings.TrimSpace(string(out)), nil
 }
 
 // missing skips a test for want of a client.
