@@ -3,6 +3,8 @@ package kinesisapi
 import (
 	"slices"
 	"strings"
+
+	"github.com/leatstream/leat"
 )
 
 // Operations returns the names of all operations, in order.
@@ -197,4 +199,49 @@ func exampleText(of *shape) string {
 		}
 	}
 	panic("no example")
+}
+
+// Puts is what a PutRecords asks for.
+type Puts struct {
+	Stream, ARN string
+	Events      []leat.Event
+}
+
+// Fast reads a PutRecords by the fast path, Slow by the general one; ok is false where it gives up, or finds something wrong.
+func Fast(body []byte, cbor bool) (p Puts, ok bool) {
+	c := &call{body: body, cbor: cbor, scratch: &scratch{}}
+	if !c.scanRecords() {
+		return p, false
+	}
+	return Puts{c.in.str("StreamName"), c.in.str("StreamARN"), c.scratch.events}, true
+}
+
+// Slow is described with Fast.
+func Slow(body []byte, cbor bool) (p Puts, ok bool) {
+	c := &call{body: body, cbor: cbor, scratch: &scratch{}, op: operations["PutRecords"]}
+	if c.parse() != nil || c.check() != nil {
+		return p, false
+	}
+	records := c.in.get("Records").list
+	for i := range records {
+		if c.addEvent(&records[i]) != nil {
+			return p, false
+		}
+	}
+	return Puts{c.in.str("StreamName"), c.in.str("StreamARN"), c.scratch.events}, true
+}
+
+// Again writes what a body holds and reads that, too; same says whether both are the same. ok is false if the body does not parse.
+func Again(body []byte, cbor bool) (same, ok bool) {
+	read, write := parseJSON, appendJSON
+	if cbor {
+		read, write = parseCBOR, appendCBOR
+	}
+	v, err := read(body)
+	if err != nil {
+		return true, false
+	}
+	text := write(nil, &v)
+	w, err := read(text)
+	return err == nil && string(write(nil, &w)) == string(text), true
 }

@@ -23,7 +23,7 @@ func (c *call) scanCBOR() bool {
 		case "StreamName", "StreamARN":
 			var text []byte
 			text, ok = p.whole(cborText)
-			ok = ok && c.takeStream(string(name), string(text))
+			ok = ok && utf8.Valid(text) && c.takeStream(string(name), string(text))
 		default:
 			return false
 		}
