@@ -61,7 +61,7 @@ var floors = map[string][]string{
 	"internal/bench": {"source", "source/websocket", "producer", "stream", "stream/local", "stream/remote", "internal/provider"},
 
 	"examples": {},
-	"cmd/leat": {"pipeline", "config", "stream", "consumer", "source", "sink/sql", "stream/local", "stream/remote", "examples", "internal/provider", "kinesisapi", "kinesisapi/"},
+	"cmd/leat": {"pipeline", "config", "stream", "consumer", "source", "sink/sql", "stream/local", "stream/remote", "examples", "internal/provider", "kinesisapi", "kinesisapi/", "stream/kinesis"},
 }
 
 // words are on the lowest floor: everyone may import them.

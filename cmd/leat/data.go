@@ -33,8 +33,9 @@ type engine interface {
 // opened is a data directory that is open for reading.
 type opened struct {
 	engine
-	live  bool // through the process that has it: there may be more to come
-	close func()
+	live   bool // through the process that has it: there may be more to come
+	close  func()
+	reason func(stream string) string // why what is put does not arrive; nil: it is never late
 }
 
 // startup is how long a process may hold a directory without answering: while it starts or ends.
@@ -45,7 +46,7 @@ func openData(ctx context.Context, dir string) (*opened, error) {
 	for until := time.Now().Add(startup); ; {
 		client, err := remote.Dial(dir)
 		if err == nil {
-			return &opened{client, true, func() {}}, nil
+			return &opened{engine: client, live: true, close: func() {}}, nil
 		}
 		if !errors.Is(err, remote.ErrNotRunning) {
 			return nil, environment(fmt.Errorf("reach the process that has %s open: %w", dir, err), "")
@@ -60,7 +61,7 @@ func openData(ctx context.Context, dir string) (*opened, error) {
 		case len(e.Damage()) > 0:
 			return nil, errors.Join(openError(&local.DamageError{Dir: dir, Findings: e.Damage()}, dir), e.Close())
 		default:
-			return &opened{e, false, func() { _ = e.Close() }}, nil
+			return &opened{engine: e, close: func() { _ = e.Close() }}, nil
 		}
 		if err := wait.For(ctx, 50*time.Millisecond); err != nil {
 			return nil, err

@@ -29,6 +29,7 @@ func TestMain(m *testing.M) {
 //	until FILE TEXT             waits until a file of a background command contains a text
 //	signal NAME SIGNAL          sends a signal to the leat whose log says its pid
 //	lines FILE N                wants a file to have so many lines
+//	endpoint FILE               sets URL to the one that leat dev has printed
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "script"),
@@ -37,7 +38,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"fill": fill, "split": split, "until": until, "lines": lines, "signal": signalTo, "sameids": sameIDs,
+			"fill": fill, "split": split, "until": until, "lines": lines, "signal": signalTo, "sameids": sameIDs, "endpoint": endpointOf,
 		},
 		UpdateScripts: os.Getenv("UPDATE") != "",
 	})
@@ -84,6 +85,12 @@ func until(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	text, _ := os.ReadFile(ts.MkAbs(args[0]))
 	ts.Fatalf("%s never contained %q: %s", args[0], args[1], text)
+}
+
+func endpointOf(ts *testscript.TestScript, _ bool, args []string) {
+	_, rest, _ := strings.Cut(ts.ReadFile(args[0]), "AWS_ENDPOINT_URL_KINESIS=")
+	url, _, _ := strings.Cut(rest, "\n")
+	ts.Setenv("URL", url)
 }
 
 func lines(ts *testscript.TestScript, neg bool, args []string) {

@@ -13,12 +13,15 @@ import (
 )
 
 func (a *app) streamsCommand() *cobra.Command {
-	var dir string
+	var p *place
 	cmd := &cobra.Command{
 		Use: "streams", Short: "List the streams", Args: cobra.NoArgs,
 		Example: "  leat streams\n  leat streams --data /var/lib/leat --json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			e, err := openData(cmd.Context(), dir)
+			if err := p.check(cmd); err != nil {
+				return err
+			}
+			e, err := p.read(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -36,7 +39,7 @@ func (a *app) streamsCommand() *cobra.Command {
 			return a.table(infos)
 		},
 	}
-	dataDirFlag(cmd, &dir)
+	p = a.placeFlags(cmd)
 	a.jsonFlag(cmd)
 	return cmd
 }

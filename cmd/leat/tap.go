@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/leatstream/leat"
 	"github.com/leatstream/leat/internal/setting"
@@ -19,7 +20,6 @@ import (
 
 func (a *app) tapCommand() *cobra.Command {
 	t := &tap{app: a}
-	var dir string
 	cmd := &cobra.Command{
 		Use: "tap STREAM", Short: "Show the records of a stream as they arrive", Args: cobra.ExactArgs(1),
 		Long: `Tap shows the last records of a stream and then what arrives, until it is interrupted. It is no consumer: nothing that others
@@ -32,38 +32,74 @@ do is changed by it. Splits and merges are followed.`,
 			if err := within(atLeast("limit", t.limit, 0), atLeast("last", t.last, 0)); err != nil {
 				return err
 			}
-			if a.json && t.raw {
-				return usage(errors.New("--json and --raw: expected one of them, not both"))
-			}
-			e, err := openData(cmd.Context(), dir)
-			if err != nil {
-				return err
-			}
-			defer e.close()
-			t.engine, t.stream = e, args[0]
-			if !e.live && !t.end {
-				t.end = true
-				fmt.Fprintf(a.err, "no leat is running on %s: this is what is there\n", dir)
-			}
-			return t.run(cmd.Context())
+			return t.open(cmd, args[0])
 		},
 	}
-	dataDirFlag(cmd, &dir)
-	a.jsonFlag(cmd)
-	f := cmd.Flags()
+	f := t.flags(cmd)
 	f.StringVar(&t.position, "from", "", "where to begin: oldest, latest, how long ago (10m), a time (RFC 3339) or a sequence number")
 	f.IntVarP(&t.last, "last", "n", 10, "without --from: begin with so many of the last records")
 	f.BoolVarP(&t.end, "end", "e", false, "stop at the newest record instead of waiting for more")
+	return cmd
+}
+
+func (a *app) getCommand() *cobra.Command {
+	t := &tap{app: a, end: true}
+	cmd := &cobra.Command{
+		Use: "get STREAM", Short: "Print the records that a stream holds", Args: cobra.ExactArgs(1),
+		Long: `Get prints what a stream holds, from the oldest record on, and ends. The records of a shard come in their order, and those of a shard that was
+split or merged before those of its children.`,
+		Example: `  leat get orders --json > orders.ndjson
+  leat get orders --raw --from 10m --key user-42
+  leat get orders --endpoint http://127.0.0.1:4567 --limit 100`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := within(atLeast("limit", t.limit, 0)); err != nil {
+				return err
+			}
+			return t.open(cmd, args[0])
+		},
+	}
+	f := t.flags(cmd)
+	f.StringVar(&t.position, "from", "oldest", "where to begin: oldest, how long ago (10m), a time (RFC 3339) or a sequence number")
+	return cmd
+}
+
+// flags adds the flags that tap and get have.
+func (t *tap) flags(cmd *cobra.Command) *pflag.FlagSet {
+	t.place = t.placeFlags(cmd)
+	t.jsonFlag(cmd)
+	f := cmd.Flags()
 	f.StringVarP(&t.key, "key", "k", "", "only this partition key")
 	f.StringVar(&t.shard, "shard", "", "only this shard")
 	f.IntVar(&t.limit, "limit", 0, "stop after so many records")
 	f.BoolVar(&t.raw, "raw", false, "print only the payloads, one a line")
-	return cmd
+	return f
+}
+
+// open opens the place and prints.
+func (t *tap) open(cmd *cobra.Command, name string) error {
+	if t.json && t.raw {
+		return usage(errors.New("--json and --raw: expected one of them, not both"))
+	}
+	if err := t.place.check(cmd); err != nil {
+		return err
+	}
+	e, err := t.place.read(cmd.Context())
+	if err != nil {
+		return err
+	}
+	defer e.close()
+	t.engine, t.stream = e, name
+	if !e.live && !t.end {
+		t.end = true
+		fmt.Fprintf(t.err, "no leat is running on %s: this is what is there\n", t.place.dir)
+	}
+	return t.run(cmd.Context())
 }
 
 // tap is one call of leat tap.
 type tap struct {
 	*app
+	place  *place
 	engine engine
 	stream string
 

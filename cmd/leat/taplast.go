@@ -30,7 +30,11 @@ func (f *follower) lastRecords(ctx context.Context, shards []stream.Shard) error
 	}
 	const longest = 10 * 365 * 24 * time.Hour
 	var last []seen
-	for span := 100 * time.Millisecond; len(last) < f.last && span < longest; span *= 8 {
+	span, growth := 100*time.Millisecond, time.Duration(8)
+	if f.place.distant() { // every look is a request, of which there may be five a second
+		span, growth = time.Minute, 60
+	}
+	for ; len(last) < f.last && span < longest; span *= growth {
 		last = last[:0]
 		for i := range shards {
 			tail, err := f.tail(ctx, shards[i].ID, now.Add(-span))
