@@ -32,7 +32,7 @@ func endpoint(t *testing.T) string {
 	if binary == "" {
 		return inProcess(t, nil)
 	}
-	command := exec.Command(binary, "dev", "--port", "0", "--dir", t.TempDir())
+	command := exec.Command(binary, "dev", "--port", "0", "--data", t.TempDir(), "--log-level", "error")
 	command.Stderr = os.Stderr
 	out, err := command.StdoutPipe()
 	if err != nil {
