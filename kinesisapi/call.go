@@ -26,6 +26,9 @@ const (
 
 	// maxBody holds a PutRecords of 10 MiB, which base64 makes 13.4 MiB of, and the JSON around it.
 	maxBody = 20 << 20
+	// largeBody is the size above which bodies take turns: only so many are in memory at a time.
+	largeBody = 1 << 20
+	maxLarge  = 16
 	// maxKept is the size of buffers that are kept for later requests.
 	maxKept = 4 << 20
 )

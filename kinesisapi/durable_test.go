@@ -163,8 +163,10 @@ func TestErrorsOfTheEngine(t *testing.T) {
 		{&stream.PartialError{Refused: [][]int{{1}}, Err: stream.ErrFull}, 200, `{"FailedRecordCount":1,"Records":[{"SequenceNumber":"0","ShardId":"shardId-000000000000"},{"ErrorCode":"InternalFailure","ErrorMessage":"Internal service failure."}]}`},
 	} {
 		broken.err = fmt.Errorf("put: %w", c.err)
-		rec := raw{target: "Kinesis_20131202.PutRecords", content: jsonType, header: signed(),
-			body: `{"StreamName":"s","Records":[{"PartitionKey":"a","Data":"MQ=="},{"PartitionKey":"b","Data":"MQ=="}]}`}.send(server)
+		rec := raw{
+			target: "Kinesis_20131202.PutRecords", content: jsonType, header: signed(),
+			body: `{"StreamName":"s","Records":[{"PartitionKey":"a","Data":"MQ=="},{"PartitionKey":"b","Data":"MQ=="}]}`,
+		}.send(server)
 		if rec.Code != c.status || !strings.Contains(rec.Body.String(), c.want) {
 			t.Errorf("%v: %d %s", c.err, rec.Code, rec.Body)
 		}
@@ -207,7 +209,7 @@ func TestManyAtOnce(t *testing.T) {
 	if len(answered) != 8*40*2 {
 		t.Errorf("%d numbers were answered", len(answered))
 	}
-	var shards struct{ Shards []struct{ ShardId string } }
+	var shards struct{ Shards []json.RawMessage }
 	decode(t, r.must(t, "ListShards", `{"StreamName":"s"}`), &shards)
 	for i := range shards.Shards {
 		for _, number := range r.readShard(t, "s", i) {

@@ -193,7 +193,8 @@ func (g *getting) appendJSON(next string) {
 	}
 	out = append(out, `,"Records":[`...)
 	out = appendJSONRecords(out, records, g.v.meta.encryption())
-	g.c.scratch.out = append(out, `]}`...)
+	out = append(out, `]}`...)
+	g.c.scratch.out = out
 }
 
 // appendJSONRecords appends records as GetRecords and SubscribeToShard answer them.

@@ -46,6 +46,9 @@ const (
 	list      = "Kinesis_20131202.ListStreams"
 )
 
+// The names of headers as AWS spells them, which is not as net/http does.
+var requestID, extendedID = "x-amzn-RequestId", "x-amz-id-2"
+
 func signed() map[string]string {
 	return map[string]string{"Authorization": authorization, "X-Amz-Date": "20261125T120000Z"}
 }
@@ -78,8 +81,11 @@ func TestChecksInOrder(t *testing.T) {
 		{"dead end, broken", raw{target: list, content: plainType, body: "{"}, 400, plainType, dead("SerializationException")},
 		{"unknown target", raw{target: "Kinesis_20131202.Nothing", content: jsonType, body: "{}"}, 400, jsonType, `{"__type":"UnknownOperationException"}`},
 		{"no signature", raw{target: list, content: jsonType, body: `{"Limit":"x"}`}, 400, jsonType, `{"__type":"MissingAuthenticationTokenException","message":"Missing Authentication Token"}`},
-		{"half a signature", raw{target: list, content: cborType, body: "\xa0", header: map[string]string{"Authorization": "AWS4-HMAC-SHA256 Credential=a", "X-Amz-Date": "20261125T120000Z"}},
-			400, cborType, `{"__type":"IncompleteSignatureException","message":"Authorization header requires 'Signature' parameter. Authorization header requires 'SignedHeaders' parameter. Authorization=AWS4-HMAC-SHA256 Credential=a"}`},
+		{
+			"half a signature",
+			raw{target: list, content: cborType, body: "\xa0", header: map[string]string{"Authorization": "AWS4-HMAC-SHA256 Credential=a", "X-Amz-Date": "20261125T120000Z"}},
+			400, cborType, `{"__type":"IncompleteSignatureException","message":"Authorization header requires 'Signature' parameter. Authorization header requires 'SignedHeaders' parameter. Authorization=AWS4-HMAC-SHA256 Credential=a"}`,
+		},
 		{"member type", raw{target: list, content: jsonType, body: `{"Limit":"x","ExclusiveStartStreamName":""}`, header: signed()}, 400, jsonType, `{"__type":"SerializationException","Message":"class java.lang.String can not be converted to an Integer"}`},
 		{"parameters of the type", raw{target: list, content: jsonType + "; charset=utf-8", body: `{"Limit":1.9,"Unknown":[{}],"NextToken":null}`, path: "any/path", header: signed()}, 200, jsonType, `{"StreamNames":[],"HasMoreStreams":false,"StreamSummaries":[]}`},
 	} {
@@ -96,10 +102,10 @@ func TestChecksInOrder(t *testing.T) {
 				t.Errorf("got %d %s %s\nwant %d %s %s", rec.Code, got, body, c.status, c.content, c.body)
 			}
 			uuid := regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
-			if id := rec.Header()["x-amzn-RequestId"]; len(id) != 1 || !uuid.MatchString(id[0]) {
+			if id := rec.Header()[requestID]; len(id) != 1 || !uuid.MatchString(id[0]) {
 				t.Errorf("request id %q", id)
 			}
-			if id, err := base64.StdEncoding.DecodeString(rec.Header()["x-amz-id-2"][0]); err != nil || len(id) != 72 {
+			if id, err := base64.StdEncoding.DecodeString(rec.Header()[extendedID][0]); err != nil || len(id) != 72 {
 				t.Errorf("x-amz-id-2 has %d bytes: %v", len(id), err)
 			}
 		})
@@ -142,7 +148,7 @@ func TestCORS(t *testing.T) {
 			t.Errorf("%s is %q, want %q", name, got, v)
 		}
 	}
-	if preflight.Code != 200 || preflight.Body.Len() > 0 || preflight.Header()["x-amz-id-2"] != nil || preflight.Header()["x-amzn-RequestId"] == nil {
+	if preflight.Code != 200 || preflight.Body.Len() > 0 || preflight.Header()[extendedID] != nil || preflight.Header()[requestID] == nil {
 		t.Errorf("preflight: %d %v", preflight.Code, preflight.Header())
 	}
 	header := signed()

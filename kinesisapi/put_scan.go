@@ -16,7 +16,7 @@ import (
 // scanRecords fills scratch.events. It reports false where the general path must read the body.
 func (c *call) scanRecords() bool {
 	c.scratch.events = c.scratch.events[:0]
-	ok := false
+	var ok bool
 	if c.cbor {
 		ok = c.scanCBOR()
 	} else {

@@ -52,11 +52,14 @@ func serve(t testing.TB, engine *local.Engine, cfg kinesisapi.Config) *rig {
 	return &rig{engine: engine, server: server, client: clientOf(web.URL, "us-east-1"), url: web.URL}
 }
 
-func clientOf(url, region string) *kinesis.Client {
+func clientOf(url, region string) *kinesis.Client { return clientWith(url, region, "AKIDEXAMPLE", "secret") }
+
+// clientWith returns a client with a signer of its own: the signer keeps keys by their id.
+func clientWith(url, region, id, secret string) *kinesis.Client {
 	return kinesis.New(kinesis.Options{
 		BaseEndpoint: aws.String(url), Region: region, RetryMaxAttempts: 1,
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "secret"}, nil
+			return aws.Credentials{AccessKeyID: id, SecretAccessKey: secret}, nil
 		}),
 	})
 }

@@ -53,6 +53,7 @@ type Server struct {
 	sealer   atomic.Pointer[iterator.Sealer]
 	scratch  sync.Pool // of *scratch
 	throttle throttle
+	large    chan struct{} // holds one for every large body in memory
 
 	subscriptions subscriptions
 
@@ -83,7 +84,7 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{cfg: cfg, log: cfg.Logger}
+	s := &Server{cfg: cfg, log: cfg.Logger, large: make(chan struct{}, maxLarge)}
 	s.scratch.New = func() any { return &scratch{} }
 	return s, nil
 }
@@ -93,6 +94,14 @@ func (s *Server) Gaps() int64 { return s.gaps.Load() }
 
 // ServeHTTP implements http.Handler. The path does not matter, as on AWS.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if size := r.ContentLength; size < 0 || size > largeBody {
+		select {
+		case s.large <- struct{}{}:
+			defer func() { <-s.large }()
+		case <-r.Context().Done():
+			return
+		}
+	}
 	work := s.scratch.Get().(*scratch)
 	c := &call{s: s, w: w, request: r, scratch: work}
 	c.serve()

@@ -84,14 +84,6 @@ func findShard(shards []stream.Shard, id leat.ShardID) *stream.Shard {
 	return nil
 }
 
-// longShardID returns the long form of the id of a shard, or the text as it is if it is not an id.
-func longShardID(text string) string {
-	if id, err := leat.ParseShardID(text); err == nil {
-		return id.String()
-	}
-	return text
-}
-
 func openShards(shards []stream.Shard) (n int) {
 	for i := range shards {
 		if shards[i].Open() {

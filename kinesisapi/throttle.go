@@ -122,8 +122,10 @@ func (t *throttle) puts(p *puts) error {
 		r.records.refill(putRecordsRate, c.now)
 		r.bytes.refill(putBytesRate, c.now)
 		if r.records.left < 1 || r.bytes.left < min(float64(e.Size()), putBytesRate) {
-			p.refuse(i, refusal{"ProvisionedThroughputExceededException",
-				"Rate exceeded for shard " + id.String() + " in stream " + c.name + " under account " + c.account + "."})
+			p.refuse(i, refusal{
+				"ProvisionedThroughputExceededException",
+				"Rate exceeded for shard " + id.String() + " in stream " + c.name + " under account " + c.account + ".",
+			})
 			continue
 		}
 		r.records.left--

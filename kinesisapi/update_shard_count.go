@@ -45,8 +45,8 @@ func (c *call) updateShardCount() (value, error) {
 		if before == target {
 			return nil
 		}
-		r := rescale{ctx: c.ctx(), s: c.s, stream: v.full, want: stream.EvenRanges(target)}
-		return r.run()
+		r := rescale{s: c.s, stream: v.full, want: stream.EvenRanges(target)}
+		return r.run(c.ctx())
 	})
 	if err != nil {
 		return value{}, err
@@ -73,24 +73,23 @@ func (c *call) mayScale(before, target, times int) error {
 
 // rescale brings the open shards of a stream to ranges: it splits wherever a range begins within a shard, and then merges within each range.
 type rescale struct {
-	ctx    context.Context
 	s      *Server
 	stream string
 	want   []stream.HashRange
 }
 
-func (r *rescale) run() error {
-	open, err := r.open()
+func (r *rescale) run(ctx context.Context) error {
+	open, err := r.open(ctx)
 	if err != nil {
 		return err
 	}
 	for _, want := range r.want {
 		for i := range open {
 			if open[i].Range.Start != want.Start && open[i].Range.Contains(want.Start) {
-				if err := r.s.cfg.Admin.Split(r.ctx, r.stream, open[i].ID, want.Start); err != nil {
+				if err := r.s.cfg.Admin.Split(ctx, r.stream, open[i].ID, want.Start); err != nil {
 					return err
 				}
-				if open, err = r.open(); err != nil {
+				if open, err = r.open(ctx); err != nil {
 					return err
 				}
 				break
@@ -98,7 +97,7 @@ func (r *rescale) run() error {
 		}
 	}
 	for _, want := range r.want {
-		if err := r.join(want); err != nil {
+		if err := r.join(ctx, want); err != nil {
 			return err
 		}
 	}
@@ -106,9 +105,9 @@ func (r *rescale) run() error {
 }
 
 // join merges the shards within a range until one is left.
-func (r *rescale) join(want stream.HashRange) error {
+func (r *rescale) join(ctx context.Context, want stream.HashRange) error {
 	for {
-		open, err := r.open()
+		open, err := r.open(ctx)
 		if err != nil {
 			return err
 		}
@@ -121,15 +120,15 @@ func (r *rescale) join(want stream.HashRange) error {
 		if len(within) < 2 {
 			return nil
 		}
-		if err := r.s.cfg.Admin.Merge(r.ctx, r.stream, within[0], within[1]); err != nil {
+		if err := r.s.cfg.Admin.Merge(ctx, r.stream, within[0], within[1]); err != nil {
 			return err
 		}
 	}
 }
 
 // open lists the open shards in the order of their ranges.
-func (r *rescale) open() ([]stream.Shard, error) {
-	shards, err := r.s.cfg.Engine.Shards(r.ctx, r.stream)
+func (r *rescale) open(ctx context.Context) ([]stream.Shard, error) {
+	shards, err := r.s.cfg.Engine.Shards(ctx, r.stream)
 	if err != nil {
 		return nil, err
 	}
