@@ -22,6 +22,9 @@ type report struct {
 	Allocs  float64 `json:"allocs"`  // in that time
 	Commits float64 `json:"commits"`
 	Written float64 `json:"written"` // bytes that the process has caused to be written to disks in its life
+	Count   float64 `json:"count"`   // of what was done
+	P50     float64 `json:"p50"`     // seconds of one request
+	P99     float64 `json:"p99"`
 
 	cpu  float64 // seconds of its life, by getrusage
 	peak float64 // bytes of memory, by getrusage
@@ -58,7 +61,7 @@ func used(p *os.ProcessState) (cpu, peak float64) {
 
 // child does one measurement in this process.
 func child(args []string) int {
-	work, ok := map[string]func(context.Context, []string) (report, error){"nowhere": nowhere, "durable": durable}[args[0]]
+	work, ok := map[string]func(context.Context, []string) (report, error){"nowhere": nowhere, "durable": durable, "load": load, "drain": drain}[args[0]]
 	if !ok {
 		fmt.Fprintf(os.Stderr, "bench: there is no child %q\n", args[0])
 		return 2
