@@ -10,11 +10,11 @@ import (
 	"time"
 )
 
-// drainFor is how long requests that are under way may go on when the server is to end. Subscriptions do not end by themselves.
+// drainFor is how long requests that are under way may go on when the server is to end. Subscriptions are ended at once.
 const drainFor = 2 * time.Second
 
 // Serve serves h on l until ctx ends: HTTP/1.1 and HTTP/2, over TLS where cfg is not nil, else both in the clear (h2c), as SubscribeToShard
-// may need it. It closes l. The error is nil at the end of ctx.
+// may need it. It closes l. At the end of ctx subscriptions of a *Server end at once. The error is nil at the end of ctx.
 func Serve(ctx context.Context, l net.Listener, h http.Handler, cfg *tls.Config) error {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
@@ -28,6 +28,9 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, cfg *tls.Config)
 		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 5 * time.Minute, MaxHeaderBytes: 64 << 10,
 		BaseContext: func(net.Listener) context.Context { return base },
 		ErrorLog:    slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug),
+	}
+	if server, ok := h.(*Server); ok {
+		s.RegisterOnShutdown(server.EndSubscriptions)
 	}
 	ended := make(chan struct{})
 	unhook := context.AfterFunc(ctx, func() {

@@ -1,6 +1,7 @@
 package kinesisapi_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -545,6 +546,30 @@ func TestEventsAreBounded(t *testing.T) {
 			if size > 1<<20 || (*e.MillisBehindLatest == 0) != (n == 8) && n == 8 {
 				t.Errorf("an event of %d bytes, %d ms behind, %d records so far", size, *e.MillisBehindLatest, n)
 			}
+		}
+	})
+}
+
+// Serve does not wait for subscriptions when it ends.
+func TestServeEndsSubscriptions(t *testing.T) {
+	bubble(t, kinesisapi.Config{}, func(t *testing.T, s *subscriber) {
+		network := pipenet.New()
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		listener := network.Listen("kinesis:80")
+		go func() { ended <- kinesisapi.Serve(ctx, listener, s.server, nil) }()
+		client := network.Client()
+		defer client.CloseIdleConnections()
+		s.http = client
+		sub := s.mustSubscribe(t, latest())
+		synctest.Wait()
+		start := time.Now()
+		stop()
+		if e := event(t, sub); e != nil || sub.Err() != nil {
+			t.Errorf("got %+v, %v", e, sub.Err())
+		}
+		if err := <-ended; err != nil || time.Since(start) > time.Second {
+			t.Errorf("it ends after %v: %v", time.Since(start), err)
 		}
 	})
 }
