@@ -123,14 +123,18 @@ func (p *past) read(ctx context.Context, since time.Time, bounded bool) (*window
 
 // tails opens all shards at a position and returns those that have records there. What it returns is to be closed also after an error.
 func (p *past) tails(ctx context.Context, from stream.Position, batch int) (tails, error) {
-	shards, err := p.Engine.Shards(ctx, p.Stream)
+	engine, name := p.Engine, p.Stream
+	if r, ok := engine.(stream.Recaller); ok {
+		engine, name = r.Recall(name)
+	}
+	shards, err := engine.Shards(ctx, name)
 	if err != nil {
 		return nil, err
 	}
 	batch = min(batch, 10+100_000/max(1, len(shards)))
 	var all tails
 	for i := range shards {
-		r, err := p.Engine.Read(ctx, p.Stream, shards[i].ID, from)
+		r, err := engine.Read(ctx, name, shards[i].ID, from)
 		if errors.Is(err, stream.ErrNoShard) {
 			continue // it expired meanwhile
 		}

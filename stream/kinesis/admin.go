@@ -225,6 +225,15 @@ func (e *Engine) Merge(ctx context.Context, name string, a, b leat.ShardID) erro
 	if !e.abroad(name) {
 		return e.house.Merge(ctx, name, a, b)
 	}
+	if shards, err := e.shards(ctx, name); err == nil { // the one that begins first comes first
+		slices.SortFunc(shards, func(x, y stream.Shard) int { return x.Range.Start.Compare(y.Range.Start) })
+		at := func(id leat.ShardID) int {
+			return slices.IndexFunc(shards, func(s stream.Shard) bool { return s.ID == id })
+		}
+		if at(b) < at(a) {
+			a, b = b, a
+		}
+	}
 	_, err := e.api.MergeShards(ctx, &sdk.MergeShardsInput{
 		StreamName: &name, ShardToMerge: aws.String(a.String()), AdjacentShardToMerge: aws.String(b.String()),
 	})

@@ -57,8 +57,9 @@ type Config struct {
 	// events of one key in a second, but every reader of the stream must know the format; Leat and the Kinesis Client Library do.
 	Aggregate bool `yaml:"aggregate"`
 
-	// How requests are written: cbor is what the Java SDK speaks and costs less; json is for a service that does not know it.
-	Format string `yaml:"format" default:"cbor" enum:"cbor,json"`
+	// How requests are written: cbor is what the Java SDK speaks and costs less, json is what every service knows. auto: cbor to AWS, json
+	// to an endpoint of another service.
+	Format string `yaml:"format" default:"auto" enum:"auto,cbor,json"`
 
 	// Reads by enhanced fan-out: the name under which consumers are registered, NAME-1 and so on, one for each reader of a shard. Each has
 	// its own share of throughput, and its own price. Default: reads by polling, which all readers of a shard share.

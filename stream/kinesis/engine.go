@@ -98,7 +98,7 @@ func newWire(ctx context.Context, o sdk.Options, c Config) (*wire, error) {
 		at.URI.Path = "/"
 	}
 	return &wire{
-		client: tuned(o.HTTPClient, c.Requests), url: at.URI.String(), region: o.Region, json: c.Format == "json",
+		client: tuned(o.HTTPClient, c.Requests), url: at.URI.String(), region: o.Region, json: c.Format == "json" || c.Format == "auto" && o.BaseEndpoint != nil,
 		credentials: o.Credentials, signer: v4.NewSigner(),
 	}, nil
 }
@@ -397,6 +397,14 @@ func (f *forwarder) behind(limit time.Duration) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.head < len(f.window) && time.Since(f.window[f.head].record.Arrived) > limit
+}
+
+// Recall implements stream.Recaller: the spool has the events of the last while as they were put.
+func (e *Engine) Recall(name string) (stream.Engine, string) {
+	if e.abroad(name) {
+		name = spoolName(name)
+	}
+	return e.house, name
 }
 
 // Load implements stream.Marks: marks are in the house.

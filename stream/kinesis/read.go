@@ -43,6 +43,10 @@ func (e *Engine) Read(ctx context.Context, name string, shard leat.ShardID, from
 		return r, nil
 	}
 	iterator, err := r.iterator(ctx) // Latest is judged now
+	if errors.Is(err, stream.ErrInvalid) && r.replaced(ctx) {
+		r.at, r.gap = stream.Oldest(), false // a position of a stream that had the name before is behind all of this one
+		iterator, err = r.iterator(ctx)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -130,6 +134,17 @@ func (r *reader) iterator(ctx context.Context) (string, error) {
 			return "", err
 		}
 	}
+}
+
+// replaced reports whether the position is of an older stream of the same name.
+func (r *reader) replaced(ctx context.Context) bool {
+	shards, err := r.e.shards(ctx, r.stream)
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(shards, func(s stream.Shard) bool {
+		return s.ID == r.shard && r.start.Created().Unix() < s.Created.Unix()
+	})
 }
 
 // mend tells a missing shard from a missing stream.
@@ -304,14 +319,28 @@ func (p *poller) next(ctx context.Context, noWait bool) (page, error) {
 				p.r.at = stream.AtTime(p.r.opened)
 			}
 		case !again(err):
-			return page{}, fmt.Errorf("read stream %q %s: %w", p.r.stream, p.r.shard, p.r.mend(err))
+			return page{}, fmt.Errorf("read stream %q %s: %w", p.r.stream, p.r.shard, p.gone(ctx, p.r.mend(err)))
 		default:
-			fails++
+			if fails++; fails == 3 {
+				p.r.e.log.Warn("a shard of Kinesis cannot be read; it is tried again", "stream", p.r.stream, "shard", p.r.shard.String(), "error", err)
+			}
 			if err := wait.For(ctx, jitter(500*time.Millisecond, fails, 10*time.Second)); err != nil {
 				return page{}, err
 			}
 		}
 	}
+}
+
+// gone tells a shard that retention has removed from one whose stream was deleted and made again.
+func (p *poller) gone(ctx context.Context, err error) error {
+	if !errors.Is(err, stream.ErrNoShard) {
+		return err
+	}
+	shards, listed := p.r.e.shards(ctx, p.r.stream)
+	if listed == nil && slices.ContainsFunc(shards, func(s stream.Shard) bool { return s.ID == p.r.shard }) {
+		return fmt.Errorf("%w: another one has its name now", stream.ErrNoStream)
+	}
+	return err
 }
 
 func (p *poller) page(out *sdk.GetRecordsOutput) page {
