@@ -51,14 +51,14 @@ var floors = map[string][]string{
 	"internal/configdoc/cmd": {"internal/configdoc", "pipeline", "config"},
 
 	"config":   {"source", "producer", "consumer", "sink", "stream"},
-	"pipeline": {"config", "source", "producer", "consumer", "sink", "stream", "source/", "sink/", "stream/local"},
+	"pipeline": {"config", "source", "producer", "consumer", "sink", "stream", "source/", "sink/", "stream/local", "stream/kinesis"},
 
 	"kinesisapi":  {"stream", "kinesisapi/"},
 	"kinesisapi/": {"stream"}, // parts of the API that know no server
 
 	"test/clients": {},
 
-	"internal/bench": {"source", "source/websocket", "producer", "stream", "stream/local", "stream/remote", "internal/provider"},
+	"internal/bench": {"source", "source/websocket", "producer", "stream", "stream/local", "stream/remote", "stream/kinesis", "internal/provider"},
 
 	"examples": {},
 	"cmd/leat": {"pipeline", "config", "stream", "consumer", "source", "sink/sql", "stream/local", "stream/remote", "examples", "internal/provider", "kinesisapi", "kinesisapi/", "stream/kinesis"},

@@ -61,7 +61,7 @@ func used(p *os.ProcessState) (cpu, peak float64) {
 
 // child does one measurement in this process.
 func child(args []string) int {
-	work, ok := map[string]func(context.Context, []string) (report, error){"nowhere": nowhere, "durable": durable, "load": load, "drain": drain}[args[0]]
+	work, ok := map[string]func(context.Context, []string) (report, error){"nowhere": nowhere, "durable": durable, "load": load, "drain": drain, "forward": forward, "kinesis": kinesisChild}[args[0]]
 	if !ok {
 		fmt.Fprintf(os.Stderr, "bench: there is no child %q\n", args[0])
 		return 2
