@@ -573,3 +573,48 @@ func TestServeEndsSubscriptions(t *testing.T) {
 		}
 	})
 }
+
+// The server of leat dev and leat run keeps subscriptions for their five minutes over every version of HTTP, also on a connection that
+// is used for other requests meanwhile and afterwards.
+func TestServeKeepsSubscriptions(t *testing.T) {
+	for _, h2c := range []bool{false, true} {
+		bubble(t, kinesisapi.Config{}, func(t *testing.T, s *subscriber) {
+			network := pipenet.New()
+			ctx, stop := context.WithCancel(t.Context())
+			ended := make(chan error, 1)
+			listener := network.Listen("kinesis:80")
+			go func() { ended <- kinesisapi.Serve(ctx, listener, s.server, nil) }()
+			protocols := new(http.Protocols)
+			protocols.SetHTTP1(!h2c)
+			protocols.SetUnencryptedHTTP2(h2c)
+			transport := &http.Transport{DialContext: network.DialContext, Protocols: protocols}
+			s.http = &http.Client{Transport: transport}
+			s.client = clientOver(s.url, s.http)
+			start := time.Now()
+			sub := s.mustSubscribe(t, latest())
+			for i := 0; ; i++ {
+				s.put(t, fmt.Sprint(i))
+				e := event(t, sub)
+				if e == nil {
+					break
+				}
+				if len(e.Records) != 1 || string(e.Records[0].Data) != fmt.Sprint(i) {
+					t.Errorf("h2c %v: record %d: got %+v", h2c, i, e)
+				}
+				time.Sleep(7 * time.Second)
+				if e := event(t, sub); e != nil && len(e.Records) > 0 {
+					t.Errorf("h2c %v: got %+v", h2c, e)
+				}
+			}
+			if sub.Err() != nil || time.Since(start) < 5*time.Minute {
+				t.Errorf("h2c %v: ended after %v: %v", h2c, time.Since(start), sub.Err())
+			}
+			s.put(t, "last")
+			transport.CloseIdleConnections()
+			stop()
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
