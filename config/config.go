@@ -25,11 +25,12 @@ type Input struct {
 	Err error
 }
 
-// Adapters says which types of sources and destinations there are: for each a function that
+// Adapters says which types of sources, destinations and engines there are: for each a function that
 // returns a new pointer to its Config struct. The name of the type is what type: says.
 type Adapters struct {
 	Sources      map[string]func() any
 	Destinations map[string]func() any
+	Engines      map[string]func() any
 }
 
 // Config is what the files say, with the defaults filled in.
@@ -51,6 +52,9 @@ type Config struct {
 
 	// Serves the streams over the HTTP API of Amazon Kinesis, so that AWS's SDKs and command line work with them. Default: it is not served.
 	KinesisAPI *KinesisAPI `yaml:"kinesis_api"`
+
+	// What keeps the streams. Default: type: local, which keeps them in data.
+	Engine Engine `yaml:"engine"`
 
 	// The streams, by name. The streams for gaps and dead letters need not be listed: they are made with one shard and
 	// keep 14 days. A stream that is no longer listed stays as it is.
@@ -134,6 +138,15 @@ type Consumer struct {
 
 	// At is where the consumer is declared.
 	At Position `yaml:"-"`
+}
+
+// Engine is what keeps the streams that are listed. The streams of gaps and dead letters, and all positions, are always in data.
+type Engine struct {
+	// Which kind of engine this is; it decides which further fields there are.
+	Type string `yaml:"type,required"`
+
+	// Adapter is what Adapters.Engines made for Type, filled in; nil if the files name no engine.
+	Adapter any `yaml:"-"`
 }
 
 // Destination is where a consumer delivers to.

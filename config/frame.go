@@ -18,11 +18,13 @@ func (d *decoder) top(n *yaml.Node) {
 		return
 	}
 	s.below = map[string]level{
+		"engine":    {level: "engine", names: tableOf(&Engine{}).names},
 		"streams":   {level: "a stream", names: tableOf(&Stream{}).names, many: true},
 		"sources":   {level: "sources[]", names: tableOf(&Source{}).names, many: true},
 		"consumers": {level: "consumers[]", names: tableOf(&Consumer{}).names, many: true},
 	}
 	s.custom = map[string]func(entry){
+		"engine":    func(e entry) { d.once(s, e) },
 		"streams":   func(e entry) { d.streamList(s, e) },
 		"sources":   func(e entry) { d.items(s, e, d.source) },
 		"consumers": func(e entry) { d.items(s, e, d.consumer) },
@@ -46,6 +48,10 @@ func (d *decoder) once(s *scope, e entry) {
 		return
 	}
 	d.set[e.name] = here
+	if e.name == "engine" {
+		d.engine(s, e)
+		return
+	}
 	before := len(d.wrong)
 	for _, f := range s.fields[e.name] {
 		d.field(s, f, e)
@@ -53,6 +59,25 @@ func (d *decoder) once(s *scope, e entry) {
 	if e.name == "metrics" && len(d.wrong) == before {
 		d.metrics(e.value)
 	}
+}
+
+// engine decodes what keeps the streams.
+func (d *decoder) engine(up *scope, e entry) {
+	out := &d.config.Engine
+	s := &scope{table: tableOf(out), level: "engine", label: "engine", up: up, open: true}
+	n := resolve(e.value)
+	if n.Kind != yaml.MappingNode {
+		if !d.spoilt(e.value) {
+			d.mismatch(slot{scope: up, name: e.name, at: e.value}, up.fields[e.name][0].value.Type(), e.value)
+		}
+		return
+	}
+	s.node = n
+	out.Adapter = d.adapter(n, d.adapters.Engines, "engine")
+	if out.Adapter != nil {
+		s.table, s.open = tableOf(out, out.Adapter), false
+	}
+	d.mapping(s)
 }
 
 // streamList decodes the mapping of streams.

@@ -77,6 +77,9 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 		}
 		e.gauge(streamShards, float64(open), info.Name)
 	}
+	for i := range s.Forwarding {
+		e.forwarding(&s.Forwarding[i])
+	}
 	for _, c := range s.Consumers {
 		for i := range c.Shards {
 			e.shard(c.Name, c.Stream, &c.Shards[i])

@@ -19,6 +19,7 @@ import (
 	"github.com/leatstream/leat/sink"
 	"github.com/leatstream/leat/source"
 	"github.com/leatstream/leat/stream"
+	"github.com/leatstream/leat/stream/kinesis"
 	"github.com/leatstream/leat/stream/local"
 )
 
@@ -31,6 +32,7 @@ const deliveryMemory = 32 << 20
 // Pipeline is everything between the providers and the destinations of one configuration.
 type Pipeline struct {
 	engine    *local.Engine
+	kinesis   *kinesis.Engine // nil unless the streams that are listed are there
 	producers []*producer.Producer
 	managers  []*source.Manager
 	consumers []*consumer.Consumer
@@ -55,13 +57,17 @@ func Open(ctx context.Context, c *config.Config, log *slog.Logger) (*Pipeline, e
 	return p, nil
 }
 
-// Engine returns the open engine.
+// Engine returns the engine of the data directory. If the streams that are listed are elsewhere it holds the others: see Streams.
 func (p *Pipeline) Engine() *local.Engine { return p.engine }
 
 func (p *Pipeline) build(ctx context.Context, c *config.Config) error {
+	if err := p.openKinesis(ctx, c, p.log); err != nil {
+		return err
+	}
 	if err := p.streams(ctx, c); err != nil {
 		return err
 	}
+	p.makeAbroad(ctx, c)
 	for i := range c.Sources {
 		if err := p.source(&c.Sources[i], c.Grace); err != nil {
 			return err
@@ -88,6 +94,10 @@ func (p *Pipeline) streams(ctx context.Context, c *config.Config) error {
 		want[name] = stream.Spec{Name: name, Shards: 1, Keep: stream.Retention{Age: sideRetention}}
 	}
 	for _, s := range c.Streams {
+		if p.kinesis != nil {
+			delete(want, s.Name)
+			continue
+		}
 		keep := stream.Retention{Age: max(0, s.Retention), Bytes: int64(s.RetentionBytes)} // setting.Off is negative
 		want[s.Name] = stream.Spec{Name: s.Name, Shards: s.Shards, Keep: keep}
 	}
@@ -121,7 +131,7 @@ func (p *Pipeline) source(c *config.Source, grace time.Duration) error {
 		return fmt.Errorf("source %q: there is no type %q", c.Name, c.Type)
 	}
 	feed := &producer.Producer{
-		Engine: p.engine, Stream: c.Stream, Source: c.Name, Gaps: gapStream(c.Name), Settings: c.Batch, Log: p.log,
+		Engine: p.Streams(), Stream: c.Stream, Source: c.Name, Gaps: gapStream(c.Name), Settings: c.Batch, Log: p.log,
 	}
 	if !c.Settings.EventID.IsZero() {
 		feed.Remember = producer.Remember{Window: c.Settings.DedupeWindow, Events: c.Settings.DedupeEvents}
@@ -146,7 +156,7 @@ func (p *Pipeline) consumer(c *config.Consumer, grace time.Duration) error {
 	to := adapter.build(c.Destination.Adapter, c.Name)
 	p.sinks = append(p.sinks, to)
 	p.consumers = append(p.consumers, &consumer.Consumer{
-		Name: c.Name, Engine: p.engine, Stream: c.Stream, Sink: to, Settings: settings,
+		Name: c.Name, Engine: p.Streams(), Stream: c.Stream, Sink: to, Settings: settings,
 		Destination: c.Destination.Type, Memory: p.memory, Grace: grace, Log: p.log,
 	})
 	return nil
@@ -161,7 +171,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	defer release()
 	failed := make(chan error, 1)
 	go func() { // the engine outlives the work, so that it is there while the work is finished
-		err := p.engine.Run(keep)
+		err := p.runEngines(keep)
 		if err != nil {
 			stop()
 		}

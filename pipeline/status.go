@@ -8,6 +8,7 @@ import (
 	"github.com/leatstream/leat/internal/version"
 	"github.com/leatstream/leat/source"
 	"github.com/leatstream/leat/stream"
+	"github.com/leatstream/leat/stream/kinesis"
 )
 
 // Status is what a pipeline is doing at one moment. Faces show it; metrics are made from it.
@@ -17,6 +18,9 @@ type Status struct {
 	Sources   []SourceStatus    `json:"sources"`
 	Streams   []stream.Info     `json:"streams"`
 	Consumers []consumer.Status `json:"consumers"`
+
+	// Forwarding is how the streams in Kinesis are written; empty if there are none.
+	Forwarding []kinesis.Status `json:"forwarding,omitempty"`
 }
 
 // SourceStatus is what a source is doing, and what has become of its events.
@@ -41,6 +45,9 @@ func (p *Pipeline) Status() Status {
 	}
 	for _, c := range p.consumers {
 		s.Consumers = append(s.Consumers, c.Status())
+	}
+	if p.kinesis != nil {
+		s.Forwarding = p.kinesis.Status()
 	}
 	s.Streams, _ = p.engine.Streams(context.Background()) // from memory: it cannot fail
 	return s

@@ -10,6 +10,7 @@ import (
 	"github.com/leatstream/leat/sink/sql"
 	"github.com/leatstream/leat/source"
 	"github.com/leatstream/leat/source/websocket"
+	"github.com/leatstream/leat/stream/kinesis"
 )
 
 // The one map of all adapters. A new one is a line here, and its package.
@@ -47,9 +48,18 @@ var sinks = map[string]sinkAdapter{
 	},
 }
 
+// LocalEngine is the engine of type local, which has no fields: it keeps the streams in the data directory.
+type LocalEngine struct{}
+
+// engines are the configurations of what can keep the streams that are listed.
+var engines = map[string]func() any{
+	"local":   func() any { return new(LocalEngine) },
+	"kinesis": func() any { return new(kinesis.Config) },
+}
+
 // Adapters returns what package config needs to know of the table.
 func Adapters() config.Adapters {
-	a := config.Adapters{Sources: map[string]func() any{}, Destinations: map[string]func() any{}}
+	a := config.Adapters{Sources: map[string]func() any{}, Destinations: map[string]func() any{}, Engines: engines}
 	for name, adapter := range sources {
 		a.Sources[name] = adapter.config
 	}

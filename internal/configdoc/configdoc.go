@@ -26,6 +26,7 @@ const (
 	Consumer                    // an item of consumers
 	SourceType                  // an item of sources of one type, beside the fields of Source
 	DestinationType             // a destination of one type, beside its type
+	EngineType                  // an engine of one type, beside its type
 )
 
 // Part is one struct of the reference, and one section of docs/config.md.
@@ -34,7 +35,7 @@ type Part struct {
 	Struct  string // name of the type
 	Heading string
 	Role    Role
-	Type    string // what type: says, for SourceType and DestinationType
+	Type    string // what type: says, for SourceType, DestinationType and EngineType
 }
 
 // Frame returns the parts of package config, which every reference begins with.
@@ -63,6 +64,7 @@ func AdapterParts(a config.Adapters) []Part {
 	}
 	add(a.Sources, SourceType, "Source of type")
 	add(a.Destinations, DestinationType, "Destination of type")
+	add(a.Engines, EngineType, "Engine of type")
 	return parts
 }
 

@@ -26,6 +26,9 @@ func schemaOf(sections []section) ([]byte, error) {
 	if properties, ok := top["properties"].(object); ok {
 		properties["streams"] = described(properties["streams"], object{"type": []string{"object", "null"}, "additionalProperties": nullable(mapping(fieldsOf(by[Stream])))})
 		properties["sources"] = described(properties["sources"], object{"type": []string{"array", "null"}, "items": typed(fieldsOf(by[Source]), by[SourceType])})
+		if len(by[EngineType]) > 0 {
+			properties["engine"] = described(properties["engine"], typed(nested(by[Top], "engine"), by[EngineType]))
+		}
 		properties["consumers"] = described(properties["consumers"], object{"type": []string{"array", "null"}, "items": consumers(by)})
 	}
 	top["$schema"] = "http://json-schema.org/draft-07/schema#"
@@ -60,14 +63,18 @@ func consumers(by map[Role][]section) object {
 	if !ok {
 		return item
 	}
-	var base []field
-	for _, f := range fieldsOf(by[Consumer]) {
-		if f.name == "destination" {
-			base = f.value.fields
+	properties["destination"] = described(properties["destination"], typed(nested(by[Consumer], "destination"), by[DestinationType]))
+	return item
+}
+
+// nested returns the fields of the field with a name.
+func nested(sections []section, name string) []field {
+	for _, f := range fieldsOf(sections) {
+		if f.name == name {
+			return f.value.fields
 		}
 	}
-	properties["destination"] = described(properties["destination"], typed(base, by[DestinationType]))
-	return item
+	return nil
 }
 
 // typed returns the schema of a mapping whose type decides which fields there are beside the base.

@@ -337,6 +337,9 @@ func (p *poller) gone(ctx context.Context, err error) error {
 		return err
 	}
 	shards, listed := p.r.e.shards(ctx, p.r.stream)
+	if errors.Is(listed, stream.ErrNoStream) {
+		return listed
+	}
 	if listed == nil && slices.ContainsFunc(shards, func(s stream.Shard) bool { return s.ID == p.r.shard }) {
 		return fmt.Errorf("%w: another one has its name now", stream.ErrNoStream)
 	}

@@ -13,16 +13,16 @@ import (
 
 // Counters count what a forwarder has done since the engine was opened. Their names follow those of the Kinesis Producer Library.
 type Counters struct {
-	Received       int64            // events put: UserRecordsReceived
-	Records        int64            // events that are done: UserRecordsPut
-	Bytes          int64            // their keys and payloads: UserRecordsDataPut
-	KinesisRecords int64            // records of Kinesis: KinesisRecordsPut
-	Requests       int64            // PutRecords
-	Retries        int64            // events that were sent again: RetriesPerRecord, summed
-	Unknown        int64            // of those, events that may be stored twice: the answer was lost
-	Refused        int64            // events that Kinesis never takes
-	Lost           int64            // events that the house has lost before they were sent
-	Errors         map[string]int64 // by code: ErrorsByCode
+	Received       int64            `json:"received"`        // events put: UserRecordsReceived
+	Records        int64            `json:"records"`         // events that are done: UserRecordsPut
+	Bytes          int64            `json:"bytes"`           // their keys and payloads: UserRecordsDataPut
+	KinesisRecords int64            `json:"kinesis_records"` // records of Kinesis: KinesisRecordsPut
+	Requests       int64            `json:"requests"`        // PutRecords
+	Retries        int64            `json:"retries"`         // events that were sent again: RetriesPerRecord, summed
+	Unknown        int64            `json:"unknown"`         // of those, events that may be stored twice: the answer was lost
+	Refused        int64            `json:"refused"`         // events that Kinesis never takes
+	Lost           int64            `json:"lost"`            // events that the house has lost before they were sent
+	Errors         map[string]int64 `json:"errors"`          // by code: ErrorsByCode
 }
 
 func (c *Counters) error(code string) {
@@ -47,15 +47,15 @@ const (
 
 // Status is how the forwarding of one stream goes.
 type Status struct {
-	Stream   string
-	State    State
-	Reason   string        // why it is failing
-	Records  int64         // events on the disk that Kinesis has not taken
-	Bytes    int64         // their keys and payloads
-	Age      time.Duration // of the oldest of them
-	Flying   int           // requests on their way
-	Shards   int           // open shards, as far as they are known
-	Counters Counters
+	Stream   string        `json:"stream"`
+	State    State         `json:"state"`
+	Reason   string        `json:"reason,omitempty"` // why it is failing
+	Records  int64         `json:"spooled"`          // events on the disk that Kinesis has not taken
+	Bytes    int64         `json:"spooled_bytes"`    // their keys and payloads
+	Age      time.Duration `json:"age"`              // of the oldest of them, in nanoseconds
+	Flying   int           `json:"requests"`         // on their way
+	Shards   int           `json:"shards"`           // that are open, as far as they are known
+	Counters Counters      `json:"counters"`
 }
 
 // Status returns how each stream is forwarded, in order of name.

@@ -1,0 +1,79 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"github.com/leatstream/leat/config"
+	"github.com/leatstream/leat/stream"
+	"github.com/leatstream/leat/stream/kinesis"
+)
+
+// openKinesis opens the engine of the streams that are listed, if that is Kinesis.
+func (p *Pipeline) openKinesis(ctx context.Context, c *config.Config, log *slog.Logger) error {
+	given, ok := c.Engine.Adapter.(*kinesis.Config)
+	if !ok {
+		return nil
+	}
+	k := *given
+	k.Log = log
+	for i := range c.Streams {
+		k.Streams = append(k.Streams, c.Streams[i].Name)
+	}
+	for i := range c.Sources {
+		if !c.Sources[i].Settings.EventID.IsZero() {
+			k.Remember = max(k.Remember, c.Sources[i].Settings.DedupeWindow)
+		}
+	}
+	if len(k.Streams) == 0 {
+		return errors.New("no streams are listed: only those go to Kinesis")
+	}
+	var err error
+	p.kinesis, err = kinesis.Open(ctx, k, p.engine)
+	return err
+}
+
+// makeAbroad makes the streams in Kinesis that are missing, if that is wanted. Kinesis that does not answer is no obstacle: what is put waits on the disk.
+func (p *Pipeline) makeAbroad(ctx context.Context, c *config.Config) {
+	if k, ok := c.Engine.Adapter.(*kinesis.Config); !ok || !k.Create {
+		return
+	}
+	for i := range c.Streams {
+		s := &c.Streams[i]
+		err := p.kinesis.Create(ctx, stream.Spec{Name: s.Name, Shards: s.Shards, Keep: stream.Retention{Age: max(0, s.Retention)}})
+		if err != nil && !errors.Is(err, stream.ErrExists) {
+			p.log.Warn("a stream cannot be made in Kinesis", "stream", s.Name, "error", err)
+		}
+	}
+}
+
+// Streams returns what holds all streams, wherever they are. What is put to it becomes durable as the engine of the configuration promises.
+func (p *Pipeline) Streams() stream.Engine {
+	if p.kinesis != nil {
+		return p.kinesis
+	}
+	return p.engine
+}
+
+// runEngines runs the engines until ctx ends. The one that forwards ends first: it still needs the other.
+func (p *Pipeline) runEngines(ctx context.Context) error {
+	if p.kinesis == nil {
+		return p.engine.Run(ctx)
+	}
+	house, release := context.WithCancel(context.WithoutCancel(ctx))
+	defer release()
+	work, stop := context.WithCancel(ctx)
+	defer stop()
+	done := make(chan error, 1)
+	go func() {
+		defer stop()
+		done <- p.engine.Run(house)
+	}()
+	err := p.kinesis.Run(work)
+	release()
+	if failed := <-done; failed != nil {
+		return failed
+	}
+	return err
+}
