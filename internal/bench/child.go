@@ -66,7 +66,7 @@ func child(args []string) int {
 		fmt.Fprintf(os.Stderr, "bench: there is no child %q\n", args[0])
 		return 2
 	}
-	stop := profile(strings.Join([]string{args[0], args[len(args)-1]}, "-"))
+	stop := profile(args[0] + "-" + filepath.Base(args[len(args)-1]))
 	r, err := work(context.Background(), args[1:])
 	stop()
 	if err == nil {

@@ -64,7 +64,7 @@ func measureWriter(ctx context.Context, o *options, t *table) error {
 			ratio: median(ratios(runs["discard"], runs["rival"])), wanted: 5,
 		})
 	} else {
-		t.note("Redpanda Connect with aws_kinesis could not be built; WebSocket to a Kinesis that discards: %s", span(runs["discard"], "msg/s"))
+		t.note("Redpanda Connect could not be built; WebSocket to a Kinesis that discards: %s", span(runs["discard"], "msg/s"))
 	}
 	return nil
 }
@@ -167,7 +167,7 @@ func discardRun(ctx context.Context, o *options, name, dir string) (rate float64
 	if name == "rival" {
 		messages = rivalToKinesis
 	}
-	program, have := o.tool("rival-kinesis")
+	program, have := o.tool("rival")
 	if name == "rival" && !have {
 		return 0, false, nil
 	}
