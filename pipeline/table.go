@@ -26,6 +26,9 @@ type sinkAdapter struct {
 
 	// batch is what the destination recommends.
 	batch consumer.Batch
+
+	// once says why a record has its effect once although it may be delivered twice; empty if that is not so.
+	once string
 }
 
 var sources = map[string]sourceAdapter{
@@ -40,11 +43,13 @@ var sinks = map[string]sinkAdapter{
 		config: func() any { return new(sql.Config) },
 		build:  func(c any, name string) sink.Sink { return &sql.Sink{Config: *c.(*sql.Config), Consumer: name} },
 		batch:  consumer.Batch{Records: 10_000, Bytes: 4 << 20},
+		once:   "the position is stored in the transaction of the rows",
 	},
 	"jsonl": {
 		config: func() any { return new(jsonl.Config) },
 		build:  func(c any, _ string) sink.Sink { return &jsonl.Sink{Config: *c.(*jsonl.Config)} },
 		batch:  consumer.Batch{Records: 100_000, Bytes: 16 << 20, Wait: time.Minute},
+		once:   "the name and the bytes of a file follow from its records, and a file that is written again replaces its equal",
 	},
 }
 
