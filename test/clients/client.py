@@ -122,7 +122,7 @@ check(len(last["ChildShards"]) == 2 and "ContinuationSequenceNumber" not in last
 
 check([c["ConsumerName"] for c in kinesis.list_stream_consumers(StreamARN=arn)["Consumers"]] == ["py"])
 kinesis.deregister_stream_consumer(ConsumerARN=consumer)
-kinesis.delete_stream(StreamName=name)
+kinesis.delete_stream(StreamName=name, EnforceConsumerDeletion=True)  # the consumer may be DELETING
 kinesis.get_waiter("stream_not_exists").wait(StreamName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
 try:
     kinesis.describe_stream(StreamName=name)

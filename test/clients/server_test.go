@@ -21,9 +21,9 @@ import (
 	"github.com/leatstream/leat/stream/local"
 )
 
-// endpoint starts a server of its own for a test and returns its URL: the binary with the verb dev, or, in a tree without that verb, the
-// same server in this process.
-func endpoint(t *testing.T) string {
+// endpoint starts a server of its own for a test and returns its URL: the binary with the verb dev and more flags, or, in a tree without
+// that verb, the same server in this process.
+func endpoint(t *testing.T, flags ...string) string {
 	t.Helper()
 	binary, err := leat()
 	if err != nil {
@@ -32,7 +32,20 @@ func endpoint(t *testing.T) string {
 	if binary == "" {
 		return inProcess(t, nil)
 	}
-	command := exec.Command(binary, "dev", "--port", "0", "--data", t.TempDir(), "--log-level", "error")
+	url, command := start(t, binary, t.TempDir(), flags...)
+	t.Cleanup(func() {
+		_ = command.Process.Signal(syscall.SIGTERM)
+		if err := command.Wait(); err != nil {
+			t.Errorf("leat dev: %v", err)
+		}
+	})
+	return url
+}
+
+// start starts leat dev on the data in a folder.
+func start(t *testing.T, binary, dir string, flags ...string) (url string, command *exec.Cmd) {
+	t.Helper()
+	command = exec.Command(binary, append([]string{"dev", "--port", "0", "--data", dir, "--log-level", "error"}, flags...)...)
 	command.Stderr = os.Stderr
 	out, err := command.StdoutPipe()
 	if err != nil {
@@ -41,12 +54,6 @@ func endpoint(t *testing.T) string {
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		_ = command.Process.Signal(syscall.SIGTERM)
-		if err := command.Wait(); err != nil {
-			t.Errorf("leat dev: %v", err)
-		}
-	})
 	pattern := regexp.MustCompile(`AWS_ENDPOINT_URL_KINESIS=(http://[^\s"']+)`)
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
@@ -55,11 +62,12 @@ func endpoint(t *testing.T) string {
 				for lines.Scan() { // what it prints later must not block it
 				}
 			}()
-			return m[1]
+			return m[1], command
 		}
 	}
+	_ = command.Process.Kill()
 	t.Fatal("leat dev says no AWS_ENDPOINT_URL_KINESIS")
-	return ""
+	return "", nil
 }
 
 // leat builds the binary once. It is empty if the binary has no verb dev.
