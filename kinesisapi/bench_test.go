@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -67,12 +68,16 @@ func transport(n int) *http.Client {
 
 // call posts a body, reads the answer and reports whether it was one of success.
 func (r *rig) call(client *http.Client, operation string, body []byte, answer io.Writer) error {
+	return r.callAs(client, jsonType, operation, body, answer)
+}
+
+func (r *rig) callAs(client *http.Client, content, operation string, body []byte, answer io.Writer) error {
 	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, r.url, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
 	req.Header = http.Header{
-		"Content-Type": {"application/x-amz-json-1.1"}, "X-Amz-Target": {"Kinesis_20131202." + operation},
+		"Content-Type": {content}, "X-Amz-Target": {"Kinesis_20131202." + operation},
 		"Authorization": {authorization}, "X-Amz-Date": {"20261125T120000Z"},
 	}
 	got, err := client.Do(req)
@@ -89,51 +94,52 @@ func (r *rig) call(client *http.Client, operation string, body []byte, answer io
 // BenchmarkPutRecords posts 500 records of 200 bytes over 8 connections; client and server share the machine, and every answer means that
 // the records are on disk.
 func BenchmarkPutRecords(b *testing.B) {
+	body := benchBody(500)
+	b.Run("json", func(b *testing.B) { benchPuts(b, benchPut{"PutRecords", jsonType, body, 8, 500}) })
+	binary, _ := kinesisapi.ToCBOR("PutRecords", string(body))
+	b.Run("cbor", func(b *testing.B) { benchPuts(b, benchPut{"PutRecords", cborType, []byte(binary), 8, 500}) })
+}
+
+// BenchmarkPutRecord posts single records over 16 connections.
+func BenchmarkPutRecord(b *testing.B) {
+	body := []byte(`{"StreamName":"bench","PartitionKey":"k","Data":"` + base64.StdEncoding.EncodeToString(bytes.Repeat([]byte("x"), 200)) + `"}`)
+	benchPuts(b, benchPut{"PutRecord", jsonType, body, 16, 1})
+}
+
+type benchPut struct {
+	operation, content string
+	body               []byte
+	workers, records   int
+}
+
+func benchPuts(b *testing.B, p benchPut) {
 	r := benchRig(b)
-	const workers, records = 8, 500
-	client, body := transport(workers), benchBody(records)
-	b.SetBytes(records * 200)
+	client := transport(p.workers)
+	b.SetBytes(int64(p.records) * 200)
 	b.ReportAllocs()
 	b.ResetTimer()
 	start := time.Now()
 	var group sync.WaitGroup
 	var next atomic.Int64
-	for range workers {
+	took := make([][]time.Duration, p.workers)
+	for w := range p.workers {
 		group.Go(func() {
 			for next.Add(1) <= int64(b.N) {
-				if err := r.call(client, "PutRecords", body, io.Discard); err != nil {
+				began := time.Now()
+				if err := r.callAs(client, p.content, p.operation, p.body, io.Discard); err != nil {
 					b.Error(err)
 					return
 				}
+				took[w] = append(took[w], time.Since(began))
 			}
 		})
 	}
 	group.Wait()
-	b.ReportMetric(float64(b.N*records)/time.Since(start).Seconds(), "records/s")
-}
-
-// BenchmarkPutRecord posts single records over 16 connections.
-func BenchmarkPutRecord(b *testing.B) {
-	r := benchRig(b)
-	const workers = 16
-	client := transport(workers)
-	body := []byte(`{"StreamName":"bench","PartitionKey":"k","Data":"` + base64.StdEncoding.EncodeToString(bytes.Repeat([]byte("x"), 200)) + `"}`)
-	b.ResetTimer()
-	start := time.Now()
-	var group sync.WaitGroup
-	var next atomic.Int64
-	for range workers {
-		group.Go(func() {
-			for next.Add(1) <= int64(b.N) {
-				if err := r.call(client, "PutRecord", body, io.Discard); err != nil {
-					b.Error(err)
-					return
-				}
-			}
-		})
+	b.ReportMetric(float64(b.N*p.records)/time.Since(start).Seconds(), "records/s")
+	if all := slices.Sorted(slices.Values(slices.Concat(took...))); len(all) > 0 {
+		b.ReportMetric(float64(all[len(all)/2].Microseconds())/1000, "p50-ms")
+		b.ReportMetric(float64(all[len(all)*99/100].Microseconds())/1000, "p99-ms")
 	}
-	group.Wait()
-	b.ReportMetric(float64(b.N)/time.Since(start).Seconds(), "records/s")
 }
 
 // BenchmarkGetRecords reads four shards from their beginning to their end with one reader each, the largest answers that the API has. The

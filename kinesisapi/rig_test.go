@@ -52,7 +52,9 @@ func serve(t testing.TB, engine *local.Engine, cfg kinesisapi.Config) *rig {
 	return &rig{engine: engine, server: server, client: clientOf(web.URL, "us-east-1"), url: web.URL}
 }
 
-func clientOf(url, region string) *kinesis.Client { return clientWith(url, region, "AKIDEXAMPLE", "secret") }
+func clientOf(url, region string) *kinesis.Client {
+	return clientWith(url, region, "AKIDEXAMPLE", "secret")
+}
 
 // clientWith returns a client with a signer of its own: the signer keeps keys by their id.
 func clientWith(url, region, id, secret string) *kinesis.Client {
