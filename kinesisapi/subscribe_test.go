@@ -574,6 +574,24 @@ func TestServeEndsSubscriptions(t *testing.T) {
 	})
 }
 
+// With the rates of AWS a subscription gets 2 MiB per second, and is not cut short by it.
+func TestSubscriptionsAreThrottled(t *testing.T) {
+	bubble(t, kinesisapi.Config{Throttle: true}, func(t *testing.T, s *subscriber) {
+		events := make([]leat.Event, 10)
+		for i := range events {
+			events[i] = leat.Event{PartitionKey: "k", Data: make([]byte, 1<<20-1)}
+		}
+		if _, err := s.engine.Commit(t.Context(), stream.Commit{Puts: []stream.Put{{Stream: "orders", Events: events}}}); err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		texts(t, s.mustSubscribe(t, &types.StartingPosition{Type: types.ShardIteratorTypeTrimHorizon}), 10)
+		if got := time.Since(start); got != 4500*time.Millisecond {
+			t.Errorf("10 MiB after %v", got)
+		}
+	})
+}
+
 // The server of leat dev and leat run keeps subscriptions for their five minutes over every version of HTTP, also on a connection that
 // is used for other requests meanwhile and afterwards.
 func TestServeKeepsSubscriptions(t *testing.T) {

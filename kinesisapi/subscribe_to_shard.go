@@ -25,8 +25,8 @@ import (
 // records is sent every 5 seconds (the interval of AWS is not documented). Where records are gone (retention, damage) it goes on behind
 // them; Server.Gaps counts that.
 //
-// Limits: an event has at most 1 MiB of keys and payloads, or one larger record, and 10,000 records. There is no limit of 2 MiB per
-// second. A client that reads slowly holds back its own subscription only.
+// Limits: an event has at most 1 MiB of keys and payloads, or one larger record, and 10,000 records. With
+// Config.Throttle 2 MiB per second. A client that reads slowly holds back its own subscription only.
 //
 // Differences: a consumer may subscribe while the stream is UPDATING. A subscription whose consumer is deregistered or whose stream is deleted
 // ends with ResourceNotFoundException.
@@ -117,8 +117,9 @@ type push struct {
 	shard    *stream.Shard
 	reader   stream.Reader
 
-	at  leat.SequenceNumber // everything up to here is sent, or was not asked for
-	out *http.ResponseController
+	at   leat.SequenceNumber // everything up to here is sent, or was not asked for
+	paid time.Time           // with Config.Throttle, when what was sent is within the rate
+	out  *http.ResponseController
 }
 
 // run sends until there is nothing more to send. Once it has begun, errors are frames.
@@ -171,6 +172,7 @@ func (p *push) send(frames []byte) bool {
 // next waits for what is to be sent next. The second result is false if it is the last.
 func (p *push) next(ctx context.Context) ([]byte, bool) {
 	for {
+		p.wait(ctx)
 		idle, cancel := context.WithTimeout(ctx, heartbeat)
 		batch, err := p.reader.Next(idle, stream.Limit{Bytes: 1 << 20})
 		cancel()
@@ -181,6 +183,7 @@ func (p *push) next(ctx context.Context) ([]byte, bool) {
 		switch {
 		case err == nil:
 			if batch = p.kept(batch); len(batch.Records) > 0 {
+				p.pay(batch.Size())
 				return p.event(&batch), true
 			}
 		case errors.As(err, &gap):
@@ -195,6 +198,27 @@ func (p *push) next(ctx context.Context) ([]byte, bool) {
 		default:
 			return p.exception(p.told(err)), false
 		}
+	}
+}
+
+// wait returns when what was sent is within the rate of AWS.
+func (p *push) wait(ctx context.Context) {
+	over := time.Until(p.paid)
+	if over <= 0 {
+		return
+	}
+	timer := time.NewTimer(over)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// pay counts bytes that are sent now.
+func (p *push) pay(size int) {
+	if p.c.s.cfg.Throttle {
+		p.paid = time.Now().Add(time.Duration(size) * time.Second / readBytesRate)
 	}
 }
 
