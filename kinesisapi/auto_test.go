@@ -1,13 +1,16 @@
 package kinesisapi_test
 
 import (
+	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 
 	"github.com/leatstream/leat/kinesisapi"
@@ -108,5 +111,32 @@ func TestLargeBodiesTakeTurns(t *testing.T) {
 		if text := <-done; !strings.HasPrefix(text, `{"FailedRecordCount":0`) {
 			t.Error(text)
 		}
+	}
+}
+
+// Whatever names a stream of another account by an ARN is denied, before anything is said of it.
+func TestAnotherAccountIsDenied(t *testing.T) {
+	r := newRig(t, kinesisapi.Config{Keys: &sigv4.Verifier{Keys: map[string]sigv4.Key{"OTHER": {Secret: "secret", Account: "123456789012"}}}})
+	denied := 0
+	for _, operation := range kinesisapi.Operations() {
+		body := kinesisapi.GoodRequest(operation, "NextToken", "ShardIterator")
+		if operation == "GetRecords" || operation == "ListChannels" || strings.Contains(operation, "Channel") || !strings.Contains(body, "arn:aws:kinesis") {
+			continue
+		}
+		req := r.request(t, operation, body)
+		req.Header.Del("Authorization")
+		hash := sha256.Sum256([]byte(body))
+		err := v4.NewSigner().SignHTTP(t.Context(), aws.Credentials{AccessKeyID: "OTHER", SecretAccessKey: "secret"}, req,
+			hex.EncodeToString(hash[:]), "kinesis", "us-east-1", time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if answer, text := send(t, req); answer.StatusCode != 400 || !strings.Contains(text, `"AccessDeniedException"`) {
+			t.Errorf("%s: %d %s", operation, answer.StatusCode, text)
+		}
+		denied++
+	}
+	if denied < 30 {
+		t.Errorf("only %d operations name a stream by an ARN", denied)
 	}
 }

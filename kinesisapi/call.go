@@ -30,7 +30,7 @@ const (
 	largeBody = 1 << 20
 	maxLarge  = 16
 	// maxKept is the size of buffers that are kept for later requests.
-	maxKept = 4 << 20
+	maxKept = 16 << 20
 )
 
 // call is one request on its way through the checks.

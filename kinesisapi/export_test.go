@@ -245,3 +245,19 @@ func Again(body []byte, cbor bool) (same, ok bool) {
 	w, err := read(text)
 	return err == nil && string(write(nil, &w)) == string(text), true
 }
+
+// GoodRequest returns a request in JSON that the model finds good, with every member given but those named.
+func GoodRequest(operation string, without ...string) string {
+	v := example(operations[operation].input)
+	v.fields = slices.DeleteFunc(v.fields, func(f field) bool { return slices.Contains(without, f.name) })
+	return string(appendJSON(nil, &v))
+}
+
+// Rates returns how often operations may be called in a second.
+func Rates() map[string]int {
+	rates := map[string]int{}
+	for name, r := range callRates {
+		rates[name] = int(r.perSecond)
+	}
+	return rates
+}

@@ -78,7 +78,8 @@ type golden struct {
 func (g *golden) play(text string) string {
 	defer func() { _ = g.engine.Close() }()
 	var out strings.Builder
-	for i, line := range strings.Split(strings.TrimSuffix(text, "\n"), "\n") {
+	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+	for i, line := range lines {
 		if strings.HasPrefix(line, "< ") {
 			if line != "< "+g.answer && !*update {
 				g.t.Errorf("line %d:\n got < %s\nwant %s", i+1, g.answer, line)
@@ -103,6 +104,9 @@ func (g *golden) play(text string) string {
 			g.region, g.account, _ = strings.Cut(rest, " ")
 		case ">":
 			g.ask(rest)
+			if !*update && (i+1 == len(lines) || !strings.HasPrefix(lines[i+1], "< ")) {
+				g.t.Errorf("line %d has no answer; it is %s", i+1, g.answer)
+			}
 			out.WriteString("< " + g.answer + "\n")
 		}
 	}

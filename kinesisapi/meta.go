@@ -45,6 +45,8 @@ type meta struct {
 	Policy     string            `json:"policy,omitempty"`       //
 	Scalings   []int64           `json:"scalings,omitempty"`     // calls of UpdateShardCount in the last day, Unix milliseconds
 	Modes      []int64           `json:"mode_changes,omitempty"` // calls of UpdateStreamMode in the last day
+	Keys       []int64           `json:"encryptions,omitempty"`  // calls of StartStreamEncryption in the last day
+	Unkeys     []int64           `json:"decryptions,omitempty"`  // calls of StopStreamEncryption in the last day
 	Consumers  []consumer        `json:"consumers,omitempty"`    // in order of name
 }
 
@@ -64,6 +66,7 @@ func (m meta) clone() meta {
 	m.Tags = maps.Clone(m.Tags)
 	m.Scalings = slices.Clone(m.Scalings)
 	m.Modes = slices.Clone(m.Modes)
+	m.Keys, m.Unkeys = slices.Clone(m.Keys), slices.Clone(m.Unkeys)
 	m.Consumers = slices.Clone(m.Consumers)
 	for i := range m.Consumers {
 		m.Consumers[i].Tags = maps.Clone(m.Consumers[i].Tags)

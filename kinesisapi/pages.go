@@ -9,12 +9,12 @@ import (
 	"github.com/leatstream/leat/kinesisapi/iterator"
 )
 
-// sealList returns a NextToken for a kind of list, bound to the caller's region and account.
+// sealList returns a NextToken for a kind of list. It holds the region and the account whose streams are listed.
 func (c *call) sealList(kind string, payload string) string {
 	return c.s.sealer.Load().SealList([]byte(kind+"\n"+c.region+"\n"+c.account+"\n"+payload), c.now)
 }
 
-// openList returns the payload of a NextToken that was made for the kind of list and for this caller.
+// openList returns the payload of a NextToken that was made for the kind of list, and goes to the place that it holds.
 func (c *call) openList(token, kind string) (string, error) {
 	sealed, err := c.s.sealer.Load().OpenList(token, c.now)
 	if expired := (*iterator.ExpiredError)(nil); errors.As(err, &expired) {
@@ -22,11 +22,12 @@ func (c *call) openList(token, kind string) (string, error) {
 			"which is further in the future than the tolerated delay of %d milliseconds.",
 			javaTime(expired.Issued), javaTime(expired.Now), iterator.Life.Milliseconds())
 	}
-	payload, ours := strings.CutPrefix(string(sealed), kind+"\n"+c.region+"\n"+c.account+"\n")
-	if err != nil || !ours {
+	parts := strings.SplitN(string(sealed), "\n", 4)
+	if err != nil || len(parts) != 4 || parts[0] != kind || c.s.cfg.Keys != nil && parts[2] != c.account {
 		return "", invalid("Invalid NextToken.")
 	}
-	return payload, nil
+	c.region, c.account = parts[1], parts[2]
+	return parts[3], nil
 }
 
 // javaTime prints a time as the texts of AWS do.

@@ -13,10 +13,10 @@ const maxPolicy = 20 << 10
 
 func (c *call) putResourcePolicy() (value, error) {
 	policy := c.in.str("Policy")
-	if _, err := parseJSON([]byte(policy)); err != nil || len(policy) > maxPolicy {
-		return value{}, invalid("Policy must be an object in JSON of at most %d bytes.", maxPolicy)
-	}
 	return value{}, c.changeResource(func(h held) error {
+		if _, err := parseJSON([]byte(policy)); err != nil || len(policy) > maxPolicy {
+			return invalid("Policy must be an object in JSON of at most %d bytes.", maxPolicy)
+		}
 		*h.policy = policy
 		return nil
 	})

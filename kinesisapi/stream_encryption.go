@@ -11,8 +11,10 @@ import (
 //
 // Leat keeps the same states and answers and encrypts nothing: there is no KMS, so its six errors never occur. Encrypt the disk.
 //
-// Limits: none; AWS has 25 changes of each kind in 24 hours. Differences: a read answers the encryption that the stream has now, not the
+// Limits: 25 changes of each kind in 24 hours, with Config.Throttle. Differences: a read answers the encryption that the stream has now, not the
 // one that the record was put with.
+
+const maxKeyChanges = 25
 
 func (c *call) startEncryption() (value, error) { return c.setEncryption(kms) }
 
@@ -35,6 +37,15 @@ func (c *call) setEncryption(kind string) (value, error) {
 		if err := c.active(v); err != nil {
 			return err
 		}
+		calls := &m.Keys
+		if kind == noKey {
+			calls = &m.Unkeys
+		}
+		*calls = lastDay(*calls, c.now)
+		if c.s.cfg.Throttle && len(*calls) >= maxKeyChanges {
+			return limitExceeded("%s can be called %d times in 24 hours for stream %s under account %s.", c.op.name, maxKeyChanges, c.name, c.account)
+		}
+		*calls = append(*calls, c.now.UnixMilli())
 		m.Encryption, m.KeyID = kind, c.in.str("KeyId")
 		if kind == noKey {
 			m.KeyID = ""

@@ -193,6 +193,10 @@ var callRates = map[string]callRate{
 	"DescribeStreamSummary": {20, false}, "ListShards": {1000, true}, "ListStreamConsumers": {5, true}, "ListStreams": {5, false},
 	"ListTagsForStream": {5, false}, "MergeShards": {5, false}, "RegisterStreamConsumer": {5, false}, "RemoveTagsFromStream": {5, false},
 	"SplitShard": {5, false}, "UpdateAccountSettings": {5, false}, "UpdateShardCount": {10, false}, "UpdateStreamWarmThroughput": {5, false},
+	"TagResource": {5, false}, "UntagResource": {5, false}, "ListTagsForResource": {5, false},
+	"EnableEnhancedMonitoring": {5, false}, "DisableEnhancedMonitoring": {5, false},
+	"IncreaseStreamRetentionPeriod": {5, true}, "DecreaseStreamRetentionPeriod": {5, true},
+	"StartStreamEncryption": {5, true}, "StopStreamEncryption": {5, true}, "UpdateStreamMode": {5, true},
 	"CreateChannel": {5, false}, "UpdateChannel": {5, false}, "DeleteChannel": {5, false}, "DescribeChannel": {5, false}, "ListChannels": {5, false},
 }
 

@@ -237,3 +237,38 @@ func TestPartialFaultsKeepTheOrderOfTheRequest(t *testing.T) {
 		}
 	})
 }
+
+// With the limits of AWS, the call that is one too many in a second is refused, whatever would have become of it.
+func TestRatesOfOperations(t *testing.T) {
+	direct(t, kinesisapi.Config{Throttle: true}, func(t *testing.T, b *directed) {
+		for operation, rate := range kinesisapi.Rates() {
+			body := kinesisapi.GoodRequest(operation, "NextToken")
+			for i := range rate + 1 {
+				_, text := b.do(operation, body)
+				if refused := strings.Contains(text, "Rate exceeded for operation "+operation); refused != (i == rate) {
+					t.Errorf("call %d of %s: %s", i+1, operation, text)
+				}
+			}
+			time.Sleep(time.Second)
+			if _, text := b.do(operation, body); strings.Contains(text, "Rate exceeded") {
+				t.Errorf("%s a second later: %s", operation, text)
+			}
+		}
+	})
+}
+
+// Encryption is switched on or off 25 times a day.
+func TestEncryptionChangesADay(t *testing.T) {
+	direct(t, kinesisapi.Config{Throttle: true}, func(t *testing.T, b *directed) {
+		b.must("CreateStream", `{"StreamName":"s","ShardCount":1}`)
+		for _, operation := range []string{"StartStreamEncryption", "StopStreamEncryption"} {
+			for i := range 26 {
+				status, text := b.do(operation, `{"StreamName":"s","EncryptionType":"KMS","KeyId":"alias/a"}`)
+				if refused := status == 400 && strings.Contains(text, "LimitExceeded"); refused != (i == 25) {
+					t.Errorf("call %d of %s: %s", i+1, operation, text)
+				}
+				time.Sleep(time.Second)
+			}
+		}
+	})
+}
