@@ -75,12 +75,14 @@ const fs = require('fs')
 const input = JSON.parse(fs.readFileSync(0, 'utf8'))
 const out = {made: '', read: []}
 const records = input.records.map(r => ({partitionKey: r.key, explicitHashKey: r.hash, data: Buffer.from(r.data, 'base64')}))
-agg.aggregate(records, e => { out.made = Buffer.from(e.data || e.Data).toString('base64') }, () => {}, e => { throw e })
 agg.deaggregateSync({data: input.aggregate}, true, (err, list) => {
   if (err) throw err
-  out.read = list.map(r => ({key: r.partitionKey, hash: r.explicitPartitionKey === undefined ? '' : String(r.explicitPartitionKey), data: r.data}))
+  out.read = list.map(r => ({key: r.partitionKey, data: r.data}))
 })
-process.on('exit', () => console.log(JSON.stringify(out)))`
+const maker = new agg.RecordAggregator()
+records.forEach(r => maker.addUserRecord(r))
+out.made = Buffer.from(maker.build().data).toString('base64')
+console.log(JSON.stringify(out))`
 	type record struct {
 		Key  string `json:"key"`
 		Hash string `json:"hash,omitempty"`
