@@ -139,7 +139,7 @@ func parseStream(text string) (config.Stream, error) {
 	s := config.Stream{Name: name}
 	setting.Default(&s)
 	if err := stream.CheckName(name); err != nil {
-		return s, fmt.Errorf("--stream %q: want NAME or NAME:SHARDS, the name with 1 to 128 letters, digits, _, - and .", text)
+		return s, fmt.Errorf("--stream %q: want NAME or NAME:SHARDS, the name with 1 to 128 letters, digits and signs (_ - .)", text)
 	}
 	if !counted {
 		return s, nil
