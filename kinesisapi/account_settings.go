@@ -72,7 +72,7 @@ func (c *call) updateAccountSettings() (value, error) {
 	if err != nil {
 		return value{}, fmt.Errorf("store the settings of account %s: %w", c.account, err)
 	}
-	if err := s.store(c.ctx(), keyAccount+c.accountKey(), text); err != nil {
+	if err := s.store(c.steady(), keyAccount+c.accountKey(), text); err != nil {
 		return value{}, err
 	}
 	s.catalog.accounts[c.accountKey()] = m

@@ -1,6 +1,7 @@
 package kinesisapi_test
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -138,5 +139,19 @@ func TestAnotherAccountIsDenied(t *testing.T) {
 	}
 	if denied < 30 {
 		t.Errorf("only %d operations name a stream by an ARN", denied)
+	}
+}
+
+// An SDK that is told an endpoint uses it, though it could make the name of one from the number of the account.
+func TestEndpointsOfAccountsAreNotUsed(t *testing.T) {
+	r := newRig(t, kinesisapi.Config{})
+	client := kinesis.New(r.client.Options(), func(o *kinesis.Options) {
+		o.AccountIDEndpointMode = aws.AccountIDEndpointModeRequired
+		o.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "secret", AccountID: "123456789012"}, nil
+		})
+	})
+	if _, err := client.ListStreams(t.Context(), &kinesis.ListStreamsInput{}); err != nil {
+		t.Error(err)
 	}
 }

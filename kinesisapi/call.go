@@ -95,6 +95,9 @@ var errAnswered = errors.New("answered")
 
 func (c *call) ctx() context.Context { return c.request.Context() }
 
+// steady is the context of changes, which are not left half done because the client is gone.
+func (c *call) steady() context.Context { return context.WithoutCancel(c.request.Context()) }
+
 // serve runs the checks in the order of AWS, each of which answers before the next one runs.
 func (c *call) serve() {
 	c.now = time.Now()

@@ -98,8 +98,8 @@ func (s *Server) refresh(ctx context.Context) error {
 	next := &view{at: now, streams: make(map[string]*streamView, len(infos)), names: make([]string, 0, len(infos))}
 	for i := range infos {
 		v := &streamView{full: infos[i].Name, info: infos[i]}
-		if m, found := s.catalog.metas[v.full]; found && m.Created == v.created() {
-			v.meta = m
+		if v.meta, err = s.metaOf(ctx, v); err != nil {
+			return err
 		}
 		if over(v.meta.Status, v.meta.Until, now) {
 			if err := s.drop(ctx, v.full); err != nil {
@@ -112,6 +112,19 @@ func (s *Server) refresh(ctx context.Context) error {
 	}
 	s.catalog.view.Store(next)
 	return nil
+}
+
+// metaOf returns what is kept of a stream. What was written down for a stream that was about to be created is bound to it. mu is held.
+func (s *Server) metaOf(ctx context.Context, v *streamView) (meta, error) {
+	m, found := s.catalog.metas[v.full]
+	if found && m.Created == 0 && v.created() >= m.NotBefore {
+		err := s.bind(ctx, v.full, m, v.created())
+		return s.catalog.metas[v.full], err
+	}
+	if !found || m.Created != v.created() {
+		return meta{}, nil
+	}
+	return m, nil
 }
 
 // drop deletes a stream, and then what is kept of it. mu is held.
@@ -129,8 +142,7 @@ func (s *Server) drop(ctx context.Context, full string) error {
 	return nil
 }
 
-// load reads the state of the engine, once. It binds what was written down for streams that were just being created, and removes what
-// belongs to streams that are gone. mu is held.
+// load reads the state of the engine, once. It removes what belongs to streams that are gone. mu is held.
 func (s *Server) load(ctx context.Context) error {
 	if s.catalog.loaded {
 		return nil
@@ -172,10 +184,7 @@ func (s *Server) loadEntry(ctx context.Context, e *stream.Entry, created map[str
 			return fmt.Errorf("read what is kept of stream %q: %w", full, err)
 		}
 		at, exists := created[full]
-		switch {
-		case m.Created == 0 && exists && at >= m.NotBefore:
-			return s.bind(ctx, full, m, at)
-		case m.Created == 0 || !exists || m.Created != at:
+		if pending := m.Created == 0 && at >= m.NotBefore; !exists || !pending && m.Created != at {
 			return s.store(ctx, e.Key, nil)
 		}
 		s.catalog.metas[full] = m
@@ -248,10 +257,10 @@ func (c *call) change(edit func(*streamView, *meta) error) error {
 	if err := edit(v, &m); err != nil {
 		return err
 	}
-	if err := s.bind(c.ctx(), v.full, m, v.created()); err != nil {
+	if err := s.bind(c.steady(), v.full, m, v.created()); err != nil {
 		return err
 	}
-	return s.refresh(c.ctx())
+	return s.refresh(c.steady())
 }
 
 func (c *call) noStream() error {

@@ -1,7 +1,6 @@
 package kinesisapi
 
 import (
-	"encoding/base64"
 	"fmt"
 	"math"
 	"strings"
@@ -83,20 +82,19 @@ func convertBlob(v *value) error {
 
 // decodeBase64 decodes padded base64. Where that fails it says why.
 func decodeBase64(text string) (blob []byte, why string) {
+	blob, err := base64Strict.DecodeString(text)
+	if err == nil && !strings.ContainsAny(text, "\r\n") { // which the decoder passes over
+		return blob, ""
+	}
 	if len(text)%4 != 0 {
 		return nil, fmt.Sprintf("Base64 encoded length is expected a multiple of 4 bytes but found: %d", len(text))
 	}
-	body := strings.TrimSuffix(strings.TrimSuffix(text, "="), "=")
-	for _, c := range body {
+	for _, c := range strings.TrimSuffix(strings.TrimSuffix(text, "="), "=") {
 		if !strings.ContainsRune("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", c) {
 			return nil, fmt.Sprintf("Invalid Base64 character: '%c'", c)
 		}
 	}
-	blob, err := base64.StdEncoding.Strict().DecodeString(text)
-	if err != nil {
-		return nil, "Invalid last non-pad Base64 character dectected"
-	}
-	return blob, ""
+	return nil, "Invalid last non-pad Base64 character dectected"
 }
 
 // convertTime reads seconds of JSON and milliseconds of CBOR.

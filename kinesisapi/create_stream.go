@@ -89,26 +89,15 @@ func (c *call) newStream() (stream.Spec, meta, error) {
 // than was asked for. mu is held.
 func (s *Server) create(c *call, spec stream.Spec, m meta) error {
 	m.NotBefore = c.now.Add(-time.Second).UnixMilli()
-	if err := s.save(c.ctx(), spec.Name, m); err != nil {
+	ctx := c.steady()
+	if err := s.save(ctx, spec.Name, m); err != nil {
 		return err
 	}
-	if err := s.cfg.Admin.Create(c.ctx(), spec); err != nil {
-		if errors.Is(err, stream.ErrInvalid) {
-			delete(s.catalog.metas, spec.Name)
-		}
-		return err
+	if err := s.cfg.Admin.Create(ctx, spec); err != nil {
+		delete(s.catalog.metas, spec.Name)
+		return errors.Join(err, s.store(ctx, keyStream+spec.Name, nil))
 	}
-	if err := s.refresh(c.ctx()); err != nil {
-		return err
-	}
-	v := s.catalog.view.Load().streams[spec.Name]
-	if v == nil {
-		return errors.New("the stream that was just created is not there")
-	}
-	if err := s.bind(c.ctx(), spec.Name, m, v.created()); err != nil {
-		return err
-	}
-	return s.refresh(c.ctx())
+	return s.refresh(ctx)
 }
 
 // room refuses shards over the limit of the account.

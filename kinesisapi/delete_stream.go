@@ -29,14 +29,14 @@ func (c *call) deleteStream() (value, error) {
 		return value{}, inUse("Stream %s under account %s has registered consumers; set EnforceConsumerDeletion to delete it with them.", c.name, c.account)
 	}
 	if s.cfg.Delay <= 0 {
-		if err := s.drop(c.ctx(), v.full); err != nil {
+		if err := s.drop(c.steady(), v.full); err != nil {
 			return value{}, err
 		}
 		return value{}, s.refresh(c.ctx())
 	}
 	m := v.meta.clone()
 	m.Status, m.Until = s.enter(statusDeleting, c.now)
-	if err := s.bind(c.ctx(), v.full, m, v.created()); err != nil {
+	if err := s.bind(c.steady(), v.full, m, v.created()); err != nil {
 		return value{}, err
 	}
 	return value{}, s.refresh(c.ctx())

@@ -27,7 +27,7 @@ func (c *call) mergeShards() (value, error) {
 			return invalid("Shards %s and %s in stream %s under account %s are not an adjacent pair of shards eligible for merging",
 				a.ID, b.ID, c.name, c.account)
 		}
-		return c.s.cfg.Admin.Merge(c.ctx(), v.full, a.ID, b.ID)
+		return c.s.cfg.Admin.Merge(c.steady(), v.full, a.ID, b.ID)
 	}, first, second)
 	return value{}, err
 }

@@ -51,6 +51,6 @@ func (c *call) setRetention(check func(hours, before int) error) error {
 		if err := check(hours, v.retentionHours()); err != nil {
 			return err
 		}
-		return c.s.cfg.Admin.SetRetention(c.ctx(), v.full, stream.Retention{Age: hoursOf(hours), Bytes: v.info.Keep.Bytes})
+		return c.s.cfg.Admin.SetRetention(c.steady(), v.full, stream.Retention{Age: hoursOf(hours), Bytes: v.info.Keep.Bytes})
 	})
 }

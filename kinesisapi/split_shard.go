@@ -35,7 +35,7 @@ func (c *call) splitShard() (value, error) {
 				"the shard's StartingHashKey %s and less than the shard's EndingHashKey %s.",
 				at, shard.ID, c.name, c.account, shard.Range.Start, shard.Range.End)
 		}
-		return c.s.cfg.Admin.Split(c.ctx(), v.full, shard.ID, hash)
+		return c.s.cfg.Admin.Split(c.steady(), v.full, shard.ID, hash)
 	}, text)
 	return value{}, err
 }

@@ -46,7 +46,7 @@ func (c *call) updateShardCount() (value, error) {
 			return nil
 		}
 		r := rescale{s: c.s, stream: v.full, want: stream.EvenRanges(target)}
-		return r.run(c.ctx())
+		return r.run(c.steady())
 	})
 	if err != nil {
 		return value{}, err
