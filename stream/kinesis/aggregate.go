@@ -40,8 +40,8 @@ const (
 	fieldKeys    = 1<<3 | 2
 	fieldHashes  = 2<<3 | 2
 	fieldRecords = 3<<3 | 2
-	recordKey    = 1<<3 | 0
-	recordHash   = 2<<3 | 0
+	recordKey    = 1 << 3
+	recordHash   = 2 << 3
 	recordData   = 3<<3 | 2
 	recordTags   = 4<<3 | 2
 	tagKey       = 1<<3 | 2

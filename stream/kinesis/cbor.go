@@ -298,28 +298,6 @@ func (r *cborReader) outcomes() []outcome {
 	return all
 }
 
-// readJSON does as readCBOR.
-func readJSON(body []byte) (answer, error) {
-	var in struct {
-		FailedRecordCount int
-		Records           []struct{ SequenceNumber, ShardId, ErrorCode, ErrorMessage string } //nolint:revive // Kinesis calls it so
-		Type              string                                                              `json:"__type"`
-		Message           string
-	}
-	if err := json.Unmarshal(body, &in); err != nil {
-		return answer{}, errBadAnswer
-	}
-	a := answer{failed: in.FailedRecordCount, kind: in.Type, message: in.Message}
-	if in.Records != nil {
-		a.outcomes = make([]outcome, len(in.Records))
-	}
-	for i := range in.Records {
-		r := &in.Records[i]
-		a.outcomes[i] = outcome{[]byte(r.ShardId), []byte(r.SequenceNumber), []byte(r.ErrorCode), []byte(r.ErrorMessage)}
-	}
-	return a, nil
-}
-
 // shardNumber reads a shard id without making a text of it, -1 where it is none.
 func shardNumber(id []byte) int64 {
 	const prefix = "shardId-"

@@ -277,7 +277,6 @@ type work struct {
 	commit stream.Commit
 	puts   []*forwarder // of each put; nil where it stays in the house
 	early  []uint64
-	taken  int // puts that were admitted
 }
 
 func (w *work) run(ctx context.Context) (stream.Receipt, error) {

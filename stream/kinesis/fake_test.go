@@ -69,7 +69,7 @@ func (f *fake) serve(t testing.TB) string {
 		t.Fatal(err)
 	}
 	s := &http.Server{Handler: f}
-	go s.Serve(l) //nolint:errcheck // it ends with the test
+	go s.Serve(l)
 	t.Cleanup(func() { s.Close() })
 	return "http://" + l.Addr().String()
 }

@@ -161,7 +161,7 @@ func hangUp(w http.ResponseWriter) {
 func virtual(t *testing.T, f *fake, c kinesis.Config) (e *kinesis.Engine, stop func()) {
 	net := pipenet.New()
 	server := &http.Server{Handler: f}
-	go server.Serve(net.Listen("kinesis:80")) //nolint:errcheck // it ends with the test
+	go server.Serve(net.Listen("kinesis:80"))
 	transport := &http.Transport{DialContext: net.DialContext, MaxIdleConnsPerHost: 64}
 	house := openHouse(t, vfs.NewMem())
 	c.Endpoint, c.Streams, c.Transport = "http://kinesis:80", []string{"s"}, transport

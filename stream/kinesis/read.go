@@ -94,7 +94,7 @@ func (r *reader) judge(ctx context.Context) error {
 		if errors.Is(mend(err), stream.ErrNoStream) {
 			return fmt.Errorf("read stream %q: %w", r.stream, mend(err))
 		}
-		return nil //nolint:nilerr // who may not ask does not know
+		return nil // who may not ask does not know
 	}
 	if s := out.StreamDescriptionSummary; s != nil && s.RetentionPeriodHours != nil {
 		kept := time.Duration(*s.RetentionPeriodHours) * time.Hour
