@@ -29,9 +29,23 @@ func (p *Pipeline) openKinesis(ctx context.Context, c *config.Config, log *slog.
 	if len(k.Streams) == 0 {
 		return errors.New("no streams are listed: only those go to Kinesis")
 	}
+	p.warnOfSingleKeys(c, &k)
 	var err error
 	p.kinesis, err = kinesis.Open(ctx, k, p.engine)
 	return err
+}
+
+// warnOfSingleKeys tells of sources that are slow in Kinesis: their events have one key, of which one record is on its way at a time.
+func (p *Pipeline) warnOfSingleKeys(c *config.Config, k *kinesis.Config) {
+	if k.Aggregate || k.Order == "none" {
+		return
+	}
+	for i := range c.Sources {
+		if c.Sources[i].Settings.PartitionKey.IsZero() {
+			p.log.Warn("all events of a source have one key, and records of a key go to Kinesis one after the other, some tens in a second; set partition_key, or aggregate of the engine",
+				"source", c.Sources[i].Name)
+		}
+	}
 }
 
 // makeAbroad makes the streams in Kinesis that are missing, if that is wanted. Kinesis that does not answer is no obstacle: what is put waits on the disk.

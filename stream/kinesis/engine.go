@@ -48,7 +48,8 @@ type Engine struct {
 
 	mu         sync.Mutex
 	forwarders map[string]*forwarder
-	started    chan *forwarder // nil unless Run works
+	started    chan *forwarder // nil before Run
+	ended      bool            // Run has returned
 }
 
 // Open returns an engine over the streams of c in Kinesis and all others in house, which stays open as long as the engine is used. It makes
@@ -153,13 +154,13 @@ func (e *Engine) forwarder(ctx context.Context, name string) (*forwarder, error)
 		return nil, fmt.Errorf("open the spool of stream %q: %w", name, err)
 	}
 	e.forwarders[name] = f
-	if e.started != nil {
+	if e.started != nil && !e.ended {
 		e.started <- f
 	}
 	return f, nil
 }
 
-// Run forwards until ctx ends, finishes what is on its way, and returns nil, or why it could not go on: the house has failed. Without it
+// Run forwards until ctx ends, finishes what is on its way, and returns nil, or why it could not go on: the house has failed. It is called once. Without it
 // commits still return, but nothing reaches Kinesis.
 func (e *Engine) Run(ctx context.Context) error {
 	late, cancel := wait.Grace(ctx, 20*time.Second)
@@ -167,7 +168,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.mu.Lock()
 	if e.started != nil {
 		e.mu.Unlock()
-		return errors.New("the engine runs already")
+		return errors.New("the engine runs already, or has run")
 	}
 	e.started = make(chan *forwarder, 10_000)
 	for _, f := range e.forwarders {
@@ -190,7 +191,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	group.Wait()
 	e.mu.Lock()
-	e.started = nil
+	e.ended = true
 	e.mu.Unlock()
 	if cause := context.Cause(work); ctx.Err() == nil && cause != nil {
 		return cause
@@ -247,7 +248,7 @@ func (f *forwarder) run(ctx, late context.Context) error {
 func (f *forwarder) close(ctx context.Context) error {
 	close(f.gone)
 	f.e.mu.Lock()
-	running := f.e.started != nil
+	running := f.e.started != nil && !f.e.ended
 	f.e.mu.Unlock()
 	if !running {
 		return nil

@@ -261,7 +261,7 @@ func (f *forwarder) pick(now time.Time) (*flight, time.Time) {
 		return nil, f.until
 	}
 	count, full, short, next := f.waiting(now)
-	if count == 0 && len(f.letters) == 0 {
+	if count == 0 {
 		return nil, next
 	}
 	if at := f.sent.Add(linger); !full && (short || f.flying > 0) && now.Before(at) {
