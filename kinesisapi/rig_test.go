@@ -59,7 +59,7 @@ func clientOf(url, region string) *kinesis.Client {
 // clientWith returns a client with a signer of its own: the signer keeps keys by their id.
 func clientWith(url, region, id, secret string) *kinesis.Client {
 	return kinesis.New(kinesis.Options{
-		BaseEndpoint: aws.String(url), Region: region, RetryMaxAttempts: 1,
+		BaseEndpoint: aws.String(url), Region: region, RetryMaxAttempts: 1, HTTPClient: whole{&http.Client{}},
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: id, SecretAccessKey: secret}, nil
 		}),

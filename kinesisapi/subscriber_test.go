@@ -2,6 +2,7 @@ package kinesisapi_test
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -161,7 +162,19 @@ func bubble(t *testing.T, cfg kinesisapi.Config, f func(t *testing.T, s *subscri
 }
 
 func clientOver(url string, over *http.Client) *kinesis.Client {
-	return kinesis.New(clientOf(url, "us-east-1").Options(), func(o *kinesis.Options) { o.HTTPClient = over })
+	return kinesis.New(clientOf(url, "us-east-1").Options(), func(o *kinesis.Options) { o.HTTPClient = whole{over} })
+}
+
+// whole makes calls of the client of AWS certain. It closes the body of a request when the answer arrives; if net/http has not looked for its
+// end by then, the WriteTo of that body (smithy-go v1.28.9) fails with io.EOF, and the connection is closed while the answer is read. Without a
+// WriteTo nothing of this happens.
+type whole struct{ over *http.Client }
+
+func (w whole) Do(r *http.Request) (*http.Response, error) {
+	if r.Body != nil {
+		r.Body = struct{ io.ReadCloser }{r.Body}
+	}
+	return w.over.Do(r)
 }
 
 // read returns what GetRecords has behind a number, one record a call.
