@@ -41,6 +41,7 @@ type Engine struct {
 	config Config
 	house  House
 	api    *sdk.Client
+	client func() *sdk.Client // makes another like it
 	wire   *wire
 	log    *slog.Logger
 	polls  pollLimits
@@ -61,14 +62,17 @@ func Open(ctx context.Context, c Config, house House) (*Engine, error) {
 		return nil, fmt.Errorf("read the configuration of AWS: %w", err)
 	}
 	e := &Engine{config: c, house: house, log: cmp.Or(c.Log, slog.Default()), forwarders: map[string]*forwarder{}}
-	e.api = sdk.NewFromConfig(cfg, func(o *sdk.Options) {
-		if c.Endpoint != "" {
-			o.BaseEndpoint = aws.String(c.Endpoint)
-		}
-		if o.Region == "" && o.BaseEndpoint != nil {
-			o.Region = "us-east-1"
-		}
-	})
+	e.client = func() *sdk.Client {
+		return sdk.NewFromConfig(cfg, func(o *sdk.Options) {
+			if c.Endpoint != "" {
+				o.BaseEndpoint = aws.String(c.Endpoint)
+			}
+			if o.Region == "" && o.BaseEndpoint != nil {
+				o.Region = "us-east-1"
+			}
+		})
+	}
+	e.api = e.client()
 	if e.wire, err = newWire(ctx, e.api.Options(), c); err != nil {
 		return nil, err
 	}

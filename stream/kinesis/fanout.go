@@ -144,7 +144,8 @@ func (s *subscriber) subscribe(ctx context.Context) error {
 		s.takenOver = false
 		life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 		stop := context.AfterFunc(ctx, cancel)
-		out, err := s.r.e.api.SubscribeToShard(life, &sdk.SubscribeToShardInput{
+		client := s.r.e.client() // that of v1.56.13 reads all event streams of a client into one buffer
+		out, err := client.SubscribeToShard(life, &sdk.SubscribeToShardInput{
 			ConsumerARN: &s.arn, ShardId: aws.String(s.r.shard.String()), StartingPosition: s.position(),
 		})
 		stop()

@@ -84,6 +84,7 @@ func refuse(code string) func(int, int) string {
 }
 
 func TestRecordsThatAreRefusedAreSentAgainAndNoOthers(t *testing.T) {
+	t.Parallel()
 	for _, code := range []string{"ProvisionedThroughputExceededException", "InternalFailure"} {
 		for _, aggregate := range []bool{false, true} {
 			t.Run(fmt.Sprint(code, " aggregate ", aggregate), func(t *testing.T) {

@@ -67,6 +67,7 @@ s.listen(0, '127.0.0.1', () => console.log(s.address().port))`
 
 // In JSON only: kinesalite gives back what it took in CBOR as the text form of a buffer.
 func TestKinesaliteTakesWhatIsPutAndGivesItBack(t *testing.T) {
+	t.Parallel()
 	url := kinesalite(t)
 	for _, aggregate := range []bool{false, true} {
 		t.Run(fmt.Sprint("aggregate ", aggregate), func(t *testing.T) {
@@ -108,6 +109,7 @@ func TestKinesaliteTakesWhatIsPutAndGivesItBack(t *testing.T) {
 
 // A checkpoint may lie in the middle of an aggregate.
 func TestReadersBeginInsideAggregates(t *testing.T) {
+	t.Parallel()
 	house := openHouse(t, vfs.NewMem())
 	defer house.Close()
 	e, stop := start(t, kinesis.Config{Endpoint: kinesalite(t), Aggregate: true, Pace: "off"}, house)
@@ -182,6 +184,7 @@ const (
 )
 
 func TestContractOverKinesalite(t *testing.T) {
+	t.Parallel()
 	contract(t, kinesalite, map[string]string{
 		"EveryFieldSurvives":                fewerFields,
 		"StreamsAreCreatedListedDeleted":    onlyHours,
@@ -209,6 +212,7 @@ func leatServer(t testing.TB, c kinesisapi.Config) string {
 }
 
 func TestContractOverLeat(t *testing.T) {
+	t.Parallel()
 	contract(t, func(t testing.TB) string { return leatServer(t, kinesisapi.Config{}) }, map[string]string{
 		"EveryFieldSurvives":                fewerFields,
 		"StreamsAreCreatedListedDeleted":    onlyHours,

@@ -23,6 +23,7 @@ import (
 
 // With the limits of AWS on, four shards take nearly all of their 4,000 records in a second, and nothing is lost.
 func TestShardsAreUsedUpToTheirLimit(t *testing.T) {
+	t.Parallel()
 	url := leatServer(t, kinesisapi.Config{Throttle: true})
 	house := openHouse(t, vfs.NewMem())
 	defer house.Close()
@@ -96,6 +97,7 @@ func TestFanOutFollowsAShardToItsEnd(t *testing.T) {
 
 // Faults of the service are invisible but for time.
 func TestFaultsOfTheServiceLoseNothing(t *testing.T) {
+	t.Parallel()
 	url := leatServer(t, kinesisapi.Config{Faults: kinesisapi.Faults{Throttle: 0.1, Partial: 0.1, Internal: 0.1}})
 	house := openHouse(t, vfs.NewMem())
 	defer house.Close()
