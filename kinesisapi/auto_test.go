@@ -87,6 +87,16 @@ func TestKeys(t *testing.T) {
 	if _, err := other.DescribeStreamSummary(t.Context(), &kinesis.DescribeStreamSummaryInput{StreamARN: arn}); err == nil || !strings.Contains(err.Error(), "AccessDeniedException") {
 		t.Errorf("another account by ARN: %v", err)
 	}
+	if _, err := r.client.CreateStream(t.Context(), &kinesis.CreateStreamInput{StreamName: aws.String("t"), ShardCount: aws.Int32(1)}); err != nil {
+		t.Fatal(err)
+	}
+	page, err := r.client.ListStreams(t.Context(), &kinesis.ListStreamsInput{Limit: aws.Int32(1)})
+	if err != nil || page.NextToken == nil {
+		t.Fatal(page, err)
+	}
+	if out, err := other.ListStreams(t.Context(), &kinesis.ListStreamsInput{NextToken: page.NextToken}); err == nil {
+		t.Errorf("another account by token: %v", out.StreamNames)
+	}
 	it, err := r.client.GetShardIterator(t.Context(), &kinesis.GetShardIteratorInput{StreamName: name, ShardId: aws.String("0"), ShardIteratorType: "LATEST"})
 	if err != nil {
 		t.Fatal(err)

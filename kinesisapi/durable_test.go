@@ -11,6 +11,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/leatstream/leat"
 	"github.com/leatstream/leat/kinesisapi"
 	"github.com/leatstream/leat/stream"
 	"github.com/leatstream/leat/stream/local"
@@ -118,6 +119,7 @@ type failing struct {
 	*local.Engine
 	after int // commits of state that succeed; 0: all
 	err   error
+	last  []leat.Event // of the last put
 }
 
 func (f *failing) Commit(ctx context.Context, c stream.Commit) (stream.Receipt, error) {
@@ -132,6 +134,7 @@ func (f *failing) Commit(ctx context.Context, c stream.Commit) (stream.Receipt, 
 	}
 	partial := (*stream.PartialError)(nil)
 	if len(c.Puts) > 0 && f.err != nil {
+		f.last = c.Puts[0].Events
 		if errors.As(f.err, &partial) {
 			return stream.Receipt{Puts: [][]stream.Placed{make([]stream.Placed, len(c.Puts[0].Events))}}, f.err
 		}
@@ -170,6 +173,31 @@ func TestErrorsOfTheEngine(t *testing.T) {
 		if rec.Code != c.status || !strings.Contains(rec.Body.String(), c.want) {
 			t.Errorf("%v: %d %s", c.err, rec.Code, rec.Body)
 		}
+	}
+}
+
+// What a put of unknown outcome has handed to the engine stays as it is: the engine may still look at it.
+func TestMemoryOfAPutOfUnknownOutcomeIsNotUsedAgain(t *testing.T) {
+	r := newRig(t, kinesisapi.Config{})
+	r.must(t, "CreateStream", `{"StreamName":"s","ShardCount":1}`)
+	broken := &failing{Engine: r.engine, err: stream.ErrStopped}
+	server, err := kinesisapi.New(kinesisapi.Config{Engine: broken, Admin: broken})
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := func(key, data string) {
+		raw{
+			target: "Kinesis_20131202.PutRecords", content: jsonType, header: signed(),
+			body: `{"StreamName":"s","Records":[{"PartitionKey":"` + key + `","Data":"` + data + `"}]}`,
+		}.send(server)
+	}
+	put("before", "MTEx")
+	kept := broken.last
+	for range 20 {
+		put("behind", "MjIy")
+	}
+	if len(kept) != 1 || kept[0].PartitionKey != "before" || string(kept[0].Data) != "111" {
+		t.Errorf("the engine sees %+v now", kept)
 	}
 }
 

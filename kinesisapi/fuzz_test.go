@@ -17,6 +17,7 @@ var seeds = []string{
 	`{"StreamName":"s","Records":[{"Data":"YR==","PartitionKey":null}]}`,
 	`{"StreamName":"s","Records":[{"Data":"YQ==","PartitionKey":"a","PartitionKey":"b"}]}`,
 	`{"StreamName":"s","Records":[{"Data":"YQ==","ExplicitHashKey":"340282366920938463463374607431768211456"}]}`,
+	"{\"StreamName\":\"s\",\"Records\":[{\"Data\":\"YWFh\n\n\n\nYWFh\",\"PartitionKey\":\"k\"}]}", // line ends in a string are no JSON
 	`{"a":[1,-2.5e3,true,false,null,"\ud83d\ude00\ud83d"]}`,
 }
 

@@ -64,7 +64,7 @@ func (b *directed) iterator(kind string) string {
 	return text
 }
 
-// After an answer of 10 MiB the shard cannot be read for five seconds, and over 2 MiB/s it cannot be read until the debt is paid.
+// After an answer of 10 MiB the shard cannot be read for five seconds.
 func TestReadsPauseAfterLargeAnswers(t *testing.T) {
 	direct(t, kinesisapi.Config{Throttle: true}, func(t *testing.T, b *directed) {
 		b.must("CreateStream", `{"StreamName":"s","ShardCount":1,"MaxRecordSizeInKiB":10240}`)
@@ -82,6 +82,24 @@ func TestReadsPauseAfterLargeAnswers(t *testing.T) {
 		time.Sleep(101 * time.Millisecond)
 		if status, text := read(); status != 200 {
 			t.Errorf("%d %s", status, shorten(text))
+		}
+	})
+}
+
+// Over 2 MiB a second, a shard cannot be read until the debt is paid.
+func TestReadsWaitForTheirDebt(t *testing.T) {
+	direct(t, kinesisapi.Config{Throttle: true}, func(t *testing.T, b *directed) {
+		b.must("CreateStream", `{"StreamName":"s","ShardCount":1,"MaxRecordSizeInKiB":10240}`)
+		b.must("PutRecord", `{"StreamName":"s","PartitionKey":"k","Data":"`+strings.Repeat("A", 4<<20)+`"}`) // 3 MiB
+		it := b.iterator("TRIM_HORIZON")
+		for _, step := range []struct {
+			wait   time.Duration
+			status int
+		}{{0, 200}, {490 * time.Millisecond, 400}, {20 * time.Millisecond, 200}} {
+			time.Sleep(step.wait)
+			if status, text := b.do("GetRecords", `{"ShardIterator":"`+it+`"}`); status != step.status {
+				t.Errorf("%v later: %d %s", step.wait, status, shorten(text))
+			}
 		}
 	})
 }
