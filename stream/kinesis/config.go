@@ -47,7 +47,7 @@ type Config struct {
 	Order string `yaml:"order" default:"key" enum:"key,none"`
 
 	// auto: no more than Kinesis takes is sent to a shard, 1,000 records and 1 MiB in a second, and less while it refuses; to an
-	// on-demand stream as much as it takes. off: as fast as possible.
+	// on-demand stream as much as it takes. Readers of a shard ask five times in a second, together. off: as fast as possible.
 	Pace string `yaml:"pace" default:"auto" enum:"auto,off"`
 
 	// How many requests to one stream are on their way at the same time.

@@ -50,7 +50,11 @@ func (e *Engine) Read(ctx context.Context, name string, shard leat.ShardID, from
 	if err != nil {
 		return nil, err
 	}
-	r.feed = &poller{r: r, iterator: iterator, tick: e.polls.of(name, shard)}
+	p := &poller{r: r, iterator: iterator}
+	if e.config.Pace != "off" {
+		p.tick = e.polls.of(name, shard)
+	}
+	r.feed = p
 	return r, nil
 }
 
@@ -367,6 +371,7 @@ type pollLimits struct {
 	ticks map[string]*tick
 }
 
+// of returns what holds back the readers of a shard.
 func (l *pollLimits) of(name string, shard leat.ShardID) *tick {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -388,6 +393,9 @@ type tick struct {
 }
 
 func (t *tick) wait(ctx context.Context) error {
+	if t == nil {
+		return ctx.Err()
+	}
 	t.mu.Lock()
 	now := time.Now()
 	free := t.last[t.at].Add(time.Second)
