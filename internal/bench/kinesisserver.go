@@ -23,11 +23,8 @@ type kinesisServer struct {
 }
 
 // startKinesis starts leat dev, with further flags, or kinesalite with its defaults, which keep everything in memory.
-func startKinesis(ctx context.Context, o *options, name, dir string, flags ...string) (*kinesisServer, error) {
-	program, ok := o.tool(name)
-	if !ok {
-		return nil, fmt.Errorf("%s is missing", program)
-	}
+func startKinesis(ctx context.Context, program, dir string, flags ...string) (*kinesisServer, error) {
+	name := filepath.Base(program)
 	port, err := freePort(ctx)
 	if err != nil {
 		return nil, err
@@ -63,7 +60,7 @@ func freePort(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port), nil
 }
 
@@ -155,7 +152,8 @@ func serverRun(ctx context.Context, o *options, name string) (map[string]float64
 		return nil, err
 	}
 	defer remove()
-	s, err := startKinesis(ctx, o, name, dir)
+	program, _ := o.tool(name)
+	s, err := startKinesis(ctx, program, dir)
 	if err != nil {
 		return nil, err
 	}

@@ -83,7 +83,8 @@ func writerRun(ctx context.Context, o *options, name string) (rate float64, ok b
 	if name == "limited" {
 		flags = append(flags, "--throttle", "aws")
 	}
-	s, err := startKinesis(ctx, o, "leat", filepath.Join(dir, "server"), flags...)
+	program, _ := o.tool("leat")
+	s, err := startKinesis(ctx, program, filepath.Join(dir, "server"), flags...)
 	if err != nil {
 		return 0, false, err
 	}
@@ -185,7 +186,8 @@ func discardRun(ctx context.Context, o *options, name, dir string) (rate float64
 		r, err := runChild(ctx, "kinesis", s.url, d.url, strconv.Itoa(messages), dir)
 		return float64(messages) / r.Seconds, true, err
 	}
-	seconds, err := rivalKinesis(ctx, program, dir, s, d)
+	r := rivalWriter{program, dir, s, d}
+	seconds, err := r.run(ctx)
 	return float64(messages) / seconds, true, err
 }
 
@@ -212,8 +214,15 @@ func kinesisChild(ctx context.Context, args []string) (r report, err error) {
 	return r, errors.Join(err, group.Wait(), end())
 }
 
-// rivalKinesis measures Redpanda Connect: its websocket input and its aws_kinesis output with batches, as it is fastest.
-func rivalKinesis(ctx context.Context, program, dir string, s *sender, d *discard) (seconds float64, err error) {
+// rivalWriter is Redpanda Connect: its websocket input and its aws_kinesis output with batches, as it is fastest.
+type rivalWriter struct {
+	program, dir string
+	from         *sender
+	to           *discard
+}
+
+func (w *rivalWriter) run(ctx context.Context) (seconds float64, err error) {
+	s, d := w.from, w.to
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	text := fmt.Sprintf(`http: {enabled: false}
@@ -229,11 +238,11 @@ output:
     max_in_flight: 64
     batching: {count: 500, period: 100ms}
 `, s.url, kinesisStream, d.url)
-	settings := filepath.Join(dir, "connect.yaml")
+	settings := filepath.Join(w.dir, "connect.yaml")
 	if err := os.WriteFile(settings, []byte(text), 0o600); err != nil {
 		return 0, err
 	}
-	cmd := exec.CommandContext(ctx, program, "-c", settings) //nolint:gosec // a program that .ci/bench has built
+	cmd := exec.CommandContext(ctx, w.program, "-c", settings) //nolint:gosec // a program that .ci/bench has built
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
 		return 0, err
