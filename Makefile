@@ -35,7 +35,7 @@ fuzz: ## run every fuzz target for FUZZTIME (30s)
 	./.ci/fuzz $(FUZZTIME)
 
 torture: ## crash the engine and the binary TORTURE (20) times as often as the tests do
-	LEAT_TORTURE=$(TORTURE) $(GO) test -timeout 4h -v -run 'Crash|Torture|Error|Repair|Damage|Power' ./stream/local ./internal/torture
+	LEAT_TORTURE=$(TORTURE) $(GO) test -timeout 4h -v -run 'Crash|Torture|Error|Repair|Damage|Power' ./stream/local ./internal/torture ./test/clients
 
 bench: ## compare with floors and rivals in one run
 	./.ci/bench
