@@ -148,7 +148,7 @@ func (e *Engine) forwarder(ctx context.Context, name string) (*forwarder, error)
 		e: e, name: name, spool: spoolName(name), log: e.log, limit: 1, opened: time.Now(), keep: leastKeep, tails: map[leat.Hash]*item{},
 		wake: make(chan struct{}, 1), room: make(chan struct{}, 1), moved: make(chan struct{}, 1), refresh: make(chan struct{}, 1), over: make(chan struct{}), gone: make(chan struct{}),
 	}
-	for spool, keep := range map[string]stream.Retention{f.spool: {Bytes: f.keep}, refusedName(name): {}} {
+	for spool, keep := range map[string]stream.Retention{f.spool: {Bytes: f.keep}, refusedName(name): {Age: refusedAge}} {
 		err := e.house.Create(ctx, stream.Spec{Name: spool, Shards: 1, Keep: keep})
 		if err != nil && !errors.Is(err, stream.ErrExists) {
 			return nil, fmt.Errorf("make the spool of stream %q: %w", name, err)

@@ -19,7 +19,11 @@ import (
 // The names of what a stream of Kinesis has in the house. No stream of a user has a name like them: those have no "/".
 func spoolName(name string) string   { return "kinesis/spool/" + name }
 func refusedName(name string) string { return "kinesis/refused/" + name }
-func markKey(name string) string     { return "kinesis/forwarded/" + name }
+
+// refusedAge is how long refused events are kept.
+const refusedAge = 14 * 24 * time.Hour
+
+func markKey(name string) string { return "kinesis/forwarded/" + name }
 
 // keyOf returns the partition key that Kinesis gets. It takes none that is empty.
 func keyOf(it *item) string {

@@ -146,7 +146,7 @@ func (w *wire) renew() {
 	}
 }
 
-// class says what to do about an error. See the table of ADR "Writing to AWS Kinesis".
+// class says what to do about an error. docs/adr/0009-kinesis-behind-a-spool.md has the table.
 type class uint8
 
 const (
