@@ -22,13 +22,18 @@ import (
 )
 
 func (a *app) runCommand() *cobra.Command {
-	return &cobra.Command{
+	var length time.Duration
+	cmd := &cobra.Command{
 		Use: "run FILE...", Short: "Run what a configuration describes", Args: cobra.MinimumNArgs(1),
 		Long: `Run opens the data directory, connects the sources and delivers to the destinations until it gets SIGINT or SIGTERM. Then it stops
 reading, finishes what is in hand within the grace time of the configuration, and exits with 0. A second signal ends it at once, which
-is as safe as a crash.`,
-		Example: "  leat run leat.yaml\n  leat run leat.yaml more-sources.yaml",
+is as safe as a crash. With --for it ends so by itself, for schedulers that allow a process some time only: the cursors are stored, the connections closed as
+the provider wants it, and the next run goes on where this one was.`,
+		Example: "  leat run leat.yaml\n  leat run leat.yaml more-sources.yaml\n  leat run leat.yaml --for 14m",
 		RunE: func(cmd *cobra.Command, files []string) error {
+			if err := within(atLeast("for", length, 0)); err != nil {
+				return err
+			}
 			c, err := a.valid(files)
 			if err != nil {
 				return err
@@ -37,7 +42,13 @@ is as safe as a crash.`,
 			if err != nil {
 				return err
 			}
-			p, err := pipeline.Open(cmd.Context(), c, log)
+			ctx := cmd.Context()
+			if length > 0 {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, length)
+				defer cancel()
+			}
+			p, err := pipeline.Open(ctx, c, log)
 			if err != nil {
 				return openError(err, c.Data)
 			}
@@ -49,9 +60,11 @@ is as safe as a crash.`,
 					a.announceKinesis(j.kinesis)
 				}
 			}
-			return a.run(cmd.Context(), j)
+			return a.run(ctx, j)
 		},
 	}
+	cmd.Flags().DurationVar(&length, "for", 0, "end by itself after this time, as on SIGTERM; what is in hand is finished after it, within the grace time. 0: never")
+	return cmd
 }
 
 // job is an open pipeline that is to be run.
