@@ -62,7 +62,7 @@ func BenchmarkToAServerThatDiscards(b *testing.B) {
 	f := newFake("s", 4)
 	f.onDemand, f.discard = true, true
 	house := benchHouse(b)
-	e, stop := start(b, kinesis.Config{Endpoint: f.serve(b), Streams: []string{"s"}}, house)
+	e, stop := start(b, kinesis.Config{Endpoint: f.serve(b), Format: "cbor", Streams: []string{"s"}}, house)
 	load(b, e, "s", 16, 500)
 	stop()
 	if f.total != b.N {
@@ -81,6 +81,33 @@ func BenchmarkAgainst25ms(b *testing.B) {
 	e, stop := start(b, kinesis.Config{Endpoint: f.serve(b), Streams: []string{"s"}}, benchHouse(b))
 	load(b, e, "s", 16, 100)
 	stop()
+}
+
+// BenchmarkOneKeyAgainst25ms is what order costs a source whose events have one key: one record, or one aggregate, in a round trip. Run with
+// -benchtime 100x and, for the aggregates, 50000x.
+func BenchmarkOneKeyAgainst25ms(b *testing.B) {
+	for _, aggregate := range []bool{false, true} {
+		b.Run(fmt.Sprint("aggregate=", aggregate), func(b *testing.B) {
+			f := newFake("s", 4)
+			f.onDemand = true
+			f.before = func(http.ResponseWriter, *http.Request, *putRecords) bool {
+				time.Sleep(25 * time.Millisecond)
+				return false
+			}
+			e, stop := start(b, kinesis.Config{Endpoint: f.serve(b), Streams: []string{"s"}, Aggregate: aggregate}, benchHouse(b))
+			data := make([]byte, 200)
+			for i := 0; i < b.N; i += 100 {
+				events := make([]leat.Event, min(100, b.N-i))
+				for j := range events {
+					events[j] = leat.Event{PartitionKey: "k", Data: data}
+				}
+				put(b, e, "s", events...)
+			}
+			drained(b, e)
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "records/s")
+			stop()
+		})
+	}
 }
 
 // BenchmarkFourShardsAtTheirLimit shows how much of 4,000 records in a second gets through. Run with -benchtime 60000x.

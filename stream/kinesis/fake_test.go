@@ -217,6 +217,13 @@ func (f *fake) stored(key string) []string {
 	return all
 }
 
+// count returns how many records are stored.
+func (f *fake) count() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.total
+}
+
 // discardAll answers as if all had been stored.
 func (f *fake) discardAll(w http.ResponseWriter, body []byte) {
 	n := int(binary.BigEndian.Uint16(body[bytesIndex(body, "Records")+8:])) // a list of up to 65,535

@@ -2,8 +2,14 @@ package kinesis
 
 import (
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 )
 
 func jsonAnswer(n int) []byte {
@@ -85,6 +91,50 @@ func benchmarkEncode(b *testing.B, encode func([]byte, string, []entry) []byte) 
 	for b.Loop() {
 		body = encode(body[:0], "stream", entries)
 	}
+}
+
+// BenchmarkEncodeAndSend is one request of 500 records of 200 bytes to a server that answers at once: encoded, hashed, signed, sent, answered, read.
+func BenchmarkEncodeAndSend(b *testing.B) {
+	for _, format := range []string{"cbor", "json"} {
+		b.Run(format, func(b *testing.B) {
+			answer, kind := jsonAnswer(500), "application/x-amz-json-1.1"
+			if format == "cbor" {
+				answer, kind = cborAnswer(500), "application/x-amz-cbor-1.1"
+			}
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body)
+				w.Header()["Content-Type"] = []string{kind}
+				_, _ = w.Write(answer)
+			}))
+			defer server.Close()
+			w := &wire{
+				client: http.DefaultClient, url: server.URL + "/", region: "us-east-1", json: format == "json", signer: v4.NewSigner(),
+				credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", ""),
+			}
+			entries := make([]entry, 500)
+			for i := range entries {
+				entries[i] = entry{key: fmt.Sprint("key-", i), data: make([]byte, 200)}
+			}
+			for b.Loop() {
+				got, err := w.put(b.Context(), "s", entries)
+				if err != nil {
+					b.Fatal(err)
+				}
+				w.release(got)
+			}
+			b.ReportMetric(500*float64(b.N)/b.Elapsed().Seconds(), "records/s")
+		})
+	}
+}
+
+func cborAnswer(n int) []byte {
+	out := appendText(appendHead(nil, cborMap, 2), "FailedRecordCount")
+	out = appendHead(appendText(append(out, 0), "Records"), cborList, n)
+	for range n {
+		out = appendText(appendText(appendHead(out, cborMap, 2), "SequenceNumber"), "49646437577108476416916876405825929425585429676275269634")
+		out = appendText(appendText(out, "ShardId"), "shardId-000000000000")
+	}
+	return out
 }
 
 // MB/s are millions of records in a second.
