@@ -1,0 +1,433 @@
+package source
+
+import (
+	"container/list"
+	"hash/fnv"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// tracker follows the counts of a source by its GapRule, in the order in which deliveries become durable. It does no I/O, and time is what it
+// is told. Memory is bounded by the keys of the rule and by maxHoles of each.
+//
+// The Manager's mutex guards it. It changes only in Delivery.Move.
+type tracker struct {
+	rule      *GapRule
+	buckets   [gapBuckets]map[string]*sequence
+	dirty     [gapBuckets]bool
+	recent    *list.List             // of *sequence, the one that was seen last in front
+	waiting   map[*sequence]struct{} // those with a hole that is not told yet
+	forgotten int64                  // counts that were dropped because there were too many
+	out       []finding
+	patient   bool // more than one connection is up
+}
+
+// gapBuckets is into how many entries the counts are divided when they are stored, so that one of them changes few bytes.
+const gapBuckets = 64
+
+// maxHoles bounds what is remembered as missing of one count. Beyond that the oldest is told, and not found out if it comes after all.
+const maxHoles = 32
+
+// sequence is one count.
+type sequence struct {
+	key    string
+	begun  bool
+	since  time.Time // when it began
+	top    int64     // the largest number
+	at     time.Time // when that was, or the last event of a chain
+	seen   int64     // events, to tell how late one is
+	holes  []hole    // what is missing, rising; of a chain in the order found
+	again  int64     // a number far below top: another one behind it makes it a new beginning
+	doubt  bool      // again is set
+	recent []uint64  // of a chain: the last ids, hashed, the newest last
+	last   string    // of a chain: the newest id
+	place  *list.Element
+}
+
+// hole is what is missing between two events.
+type hole struct {
+	lo, hi   int64
+	id       string    // of a chain: the one that is missing, in place of lo and hi
+	after    string    // of a chain: the id that came before it
+	from, to time.Time // when the events on its sides came
+	late     time.Time // since when it is waited for
+	seen     int64     // of its sequence, then
+	told     bool
+}
+
+// finding is what a tracker has found: something is missing, or has come after it was told missing.
+type finding struct {
+	key      string
+	lo, hi   int64
+	id       string // in place of lo and hi
+	after    string // the id before it
+	from, to time.Time
+	repaired bool
+}
+
+func newTracker(rule *GapRule) *tracker {
+	t := &tracker{rule: rule, recent: list.New(), waiting: map[*sequence]struct{}{}}
+	for i := range t.buckets {
+		t.buckets[i] = map[string]*sequence{}
+	}
+	return t
+}
+
+// observe takes one event into account.
+func (t *tracker) observe(o *observation, now time.Time) {
+	if o.kind == obsNone {
+		return
+	}
+	s := t.sequence(o.key)
+	s.seen++
+	switch {
+	case !s.begun || o.reset && !o.known:
+		t.begin(s, o, now)
+	case o.kind == obsLinked:
+		t.linked(s, o, now)
+	default:
+		t.numbered(s, o, now)
+	}
+	if !t.patient && len(s.holes) > 0 {
+		t.overdue(s)
+	}
+}
+
+// sequence returns the count of a key, and makes it.
+func (t *tracker) sequence(key string) *sequence {
+	b := bucketOf(key)
+	t.dirty[b] = true
+	if s := t.buckets[b][key]; s != nil {
+		t.recent.MoveToFront(s.place)
+		return s
+	}
+	for t.recent.Len() >= t.rule.Keys {
+		t.forgotten++
+		t.drop(t.recent.Back().Value.(*sequence))
+	}
+	s := &sequence{key: strings.Clone(key)}
+	t.add(b, s)
+	return s
+}
+
+func (t *tracker) add(bucket int, s *sequence) {
+	s.place = t.recent.PushFront(s)
+	t.buckets[bucket][s.key] = s
+}
+
+// drop forgets a count and tells what it still waits for.
+func (t *tracker) drop(s *sequence) {
+	t.tellAll(s)
+	b := bucketOf(s.key)
+	t.dirty[b] = true
+	delete(t.buckets[b], s.key)
+	delete(t.waiting, s)
+	t.recent.Remove(s.place)
+}
+
+func bucketOf(key string) int {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(key))
+	return int(h.Sum32() % gapBuckets)
+}
+
+// begin begins a count with an event. What the count before it lacked is missing.
+func (t *tracker) begin(s *sequence, o *observation, now time.Time) {
+	t.tellAll(s)
+	*s = sequence{key: s.key, place: s.place, begun: o.kind != obsCounted, since: now, at: now, seen: s.seen, top: o.hi}
+	if o.kind == obsLinked {
+		s.link(o.id, t.rule.Reorder.Events)
+	}
+}
+
+// numbered takes an event with numbers into account.
+func (t *tracker) numbered(s *sequence, o *observation, now time.Time) {
+	switch o.kind {
+	case obsCounted:
+		o.lo = s.top + 1
+		o.hi = o.lo
+	case obsUpTo:
+		o.lo = o.hi + 1 // it stands for no number itself
+		if o.hi < s.top && t.rule.Field.IsZero() {
+			t.begin(s, o, now) // it counts otherwise than we do
+			return
+		}
+	case obsNone, obsEvent, obsLinked:
+	}
+	if o.hi <= s.top {
+		t.behind(s, o, now)
+		return
+	}
+	if o.known && o.lo-s.top > int64(t.rule.Reorder.Events) {
+		return
+	}
+	switch {
+	case o.lo > s.top+1:
+		t.miss(s, hole{lo: s.top + 1, hi: o.lo - 1, from: s.at, to: now, late: now})
+	case o.lo <= s.top:
+		t.fill(s, o.lo, s.top, now)
+	}
+	s.top, s.at, s.doubt = o.hi, now, false
+}
+
+// behind takes an event into account that is not beyond the largest number: it was missing, is a duplicate, or belongs to a new beginning.
+func (t *tracker) behind(s *sequence, o *observation, now time.Time) {
+	if o.kind == obsUpTo || t.fill(s, o.lo, o.hi, now) || o.known {
+		return
+	}
+	reach := int64(t.rule.Reorder.Events)
+	switch {
+	case o.hi >= s.top-reach:
+	case s.doubt && o.lo > s.again && o.lo-s.again <= reach:
+		again, since := s.again, now
+		t.begin(s, &observation{kind: obsEvent, lo: again, hi: again}, since)
+		t.numbered(s, o, now)
+	default:
+		s.again, s.doubt = o.hi, true
+	}
+}
+
+// miss notes a hole.
+func (t *tracker) miss(s *sequence, h hole) {
+	h.seen = s.seen
+	for len(s.holes) >= maxHoles {
+		oldest := slices.IndexFunc(s.holes, func(h hole) bool { return h.told })
+		if oldest < 0 {
+			oldest = 0
+			t.tell(s, &s.holes[0])
+		}
+		s.holes = slices.Delete(s.holes, oldest, oldest+1)
+	}
+	s.holes = append(s.holes, h)
+	t.waiting[s] = struct{}{}
+}
+
+// fill takes numbers off what is missing, and reports whether any was.
+func (t *tracker) fill(s *sequence, lo, hi int64, now time.Time) (found bool) {
+	for i := 0; i < len(s.holes); i++ {
+		h := s.holes[i]
+		from, to := max(lo, h.lo), min(hi, h.hi)
+		if from > to {
+			continue
+		}
+		found = true
+		if h.told {
+			t.out = append(t.out, finding{key: s.key, lo: from, hi: to, from: h.from, to: now, repaired: true})
+		}
+		var rest []hole
+		if h.lo < from {
+			left := h
+			left.hi = from - 1
+			rest = append(rest, left)
+		}
+		if to < h.hi {
+			right := h
+			right.lo = to + 1
+			rest = append(rest, right)
+		}
+		s.holes = slices.Replace(s.holes, i, i+1, rest...)
+		i += len(rest) - 1
+	}
+	for len(s.holes) > maxHoles {
+		t.tell(s, &s.holes[0])
+		s.holes = slices.Delete(s.holes, 0, 1)
+	}
+	return found
+}
+
+// linked takes an event that names the one before it into account.
+func (t *tracker) linked(s *sequence, o *observation, now time.Time) {
+	if s.has(o.id) {
+		return
+	}
+	for i, h := range s.holes {
+		if h.id == o.id {
+			if h.told {
+				t.out = append(t.out, finding{key: s.key, id: h.id, after: h.after, from: h.from, to: now, repaired: true})
+			}
+			s.holes = slices.Delete(s.holes, i, i+1)
+			break
+		}
+	}
+	missing := slices.ContainsFunc(s.holes, func(h hole) bool { return h.id == o.previous })
+	switch {
+	case o.previous == "" && !o.known:
+		t.begin(s, o, now)
+		return
+	case o.known, missing, s.has(o.previous):
+	default:
+		t.miss(s, hole{id: strings.Clone(o.previous), after: s.last, from: s.at, to: now, late: now})
+	}
+	s.link(o.id, t.rule.Reorder.Events)
+	s.at = now
+}
+
+// has reports whether an id is one of the last.
+func (s *sequence) has(id string) bool { return slices.Contains(s.recent, linkHash(id)) }
+
+// link notes an id.
+func (s *sequence) link(id string, most int) {
+	if len(s.recent) >= most {
+		s.recent = slices.Delete(s.recent, 0, len(s.recent)-most+1)
+	}
+	s.recent, s.last = append(s.recent, linkHash(id)), strings.Clone(id)
+}
+
+func linkHash(id string) uint64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(id))
+	return h.Sum64()
+}
+
+// overdue tells what so many later events did not bring.
+func (t *tracker) overdue(s *sequence) {
+	if _, ok := t.waiting[s]; !ok {
+		return
+	}
+	waits := false
+	for i := range s.holes {
+		h := &s.holes[i]
+		if !h.told && s.seen-h.seen >= int64(t.rule.Reorder.Events) {
+			t.tell(s, h)
+		}
+		waits = waits || !h.told
+	}
+	t.settled(s, waits)
+}
+
+// due reports whether something has been missing for so long that it is to be told.
+func (t *tracker) due(now time.Time) bool {
+	for s := range t.waiting {
+		for _, h := range s.holes {
+			if !h.told && now.Sub(h.late) >= t.rule.Reorder.Time {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// tick tells what time did not bring.
+func (t *tracker) tick(now time.Time) {
+	for s := range t.waiting {
+		waits := false
+		for i := range s.holes {
+			h := &s.holes[i]
+			if !h.told && now.Sub(h.late) >= t.rule.Reorder.Time {
+				t.tell(s, h)
+			}
+			waits = waits || !h.told
+		}
+		t.settled(s, waits)
+	}
+}
+
+// settled takes the covered holes off, and s from those that are waited for, if so.
+func (t *tracker) settled(s *sequence, waits bool) {
+	t.dirty[bucketOf(s.key)] = true
+	if !waits {
+		delete(t.waiting, s)
+	}
+}
+
+// tellAll tells what is missing before a new beginning.
+func (t *tracker) tellAll(s *sequence) {
+	for i := range s.holes {
+		if !s.holes[i].told {
+			t.tell(s, &s.holes[i])
+		}
+	}
+	delete(t.waiting, s)
+}
+
+// tell tells a hole, unless another connection was there.
+func (t *tracker) tell(s *sequence, h *hole) {
+	h.told = true
+	if t.rule.perConnection() && t.covered(s, h) {
+		return
+	}
+	t.out = append(t.out, finding{key: s.key, lo: h.lo, hi: h.hi, id: h.id, after: h.after, from: h.from, to: h.to})
+}
+
+// covered reports whether another connection had nothing missing at the time.
+func (t *tracker) covered(s *sequence, h *hole) bool {
+	slack := t.rule.Reorder.Time
+	for place := t.recent.Front(); place != nil; place = place.Next() {
+		o := place.Value.(*sequence)
+		if o == s || !o.begun || o.since.After(h.from) || o.at.Before(h.to.Add(-slack)) {
+			continue
+		}
+		if !slices.ContainsFunc(o.holes, func(other hole) bool {
+			return other.from.Before(h.to.Add(slack)) && other.to.After(h.from.Add(-slack))
+		}) {
+			return true
+		}
+	}
+	return false
+}
+
+// take returns what has been found since it was called last, what belongs together as one, in the order of time.
+func (t *tracker) take() []finding {
+	out := t.out
+	t.out = nil
+	slices.SortStableFunc(out, func(a, b finding) int {
+		if c := a.to.Compare(b.to); c != 0 {
+			return c
+		}
+		return strings.Compare(a.key, b.key)
+	})
+	var joined []finding
+	for _, f := range out {
+		if n := len(joined); n > 0 && f.follows(&joined[n-1]) {
+			joined[n-1].hi = f.hi
+			continue
+		}
+		joined = append(joined, f)
+	}
+	return joined
+}
+
+// follows reports whether f goes on where before ends.
+func (f *finding) follows(before *finding) bool {
+	return f.repaired && before.repaired && f.id == "" && before.id == "" && f.key == before.key && f.lo == before.hi+1 && f.to.Equal(before.to) && f.from.Equal(before.from)
+}
+
+// count is how many events it is about; of a chain it is one at least.
+func (f *finding) count() int64 {
+	if f.id != "" {
+		return 1
+	}
+	return f.hi - f.lo + 1
+}
+
+// bounds are the first and the last that are missing. Of a chain only the last is known.
+func (f *finding) bounds() (first, last string) {
+	if f.id != "" {
+		return "", f.id
+	}
+	return strconv.FormatInt(f.lo, 10), strconv.FormatInt(f.hi, 10)
+}
+
+// words say what was found.
+func (f *finding) words() string {
+	first, last := f.bounds()
+	what := "number " + first
+	switch {
+	case f.id != "":
+		what = "the event " + strconv.Quote(f.id)
+	case f.lo != f.hi:
+		what = "numbers " + first + " to " + last
+	}
+	if f.key != "" {
+		what += " of " + strconv.Quote(f.key)
+	}
+	if f.repaired {
+		return what + " came after it had been told missing"
+	}
+	if f.after != "" {
+		return what + " did not come; before it came " + strconv.Quote(f.after)
+	}
+	return what + " did not come"
+}
