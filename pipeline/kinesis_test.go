@@ -61,7 +61,7 @@ func TestKinesisAsTheStream(t *testing.T) {
 		if err != nil {
 			return
 		}
-		defer conn.CloseNow() //nolint:errcheck // the end of the test
+		defer conn.CloseNow()
 		for i := range 2000 {
 			if i == 1000 {
 				<-second

@@ -37,7 +37,7 @@ type Config struct {
 
 	// How long a source waits for Kinesis to take its events. After that they stay on the local disk until Kinesis takes them, and the source goes
 	// on: they are durable there. While Kinesis is behind nobody waits. "off": never wait.
-	Wait time.Duration `yaml:"wait" default:"1s" min:"1ms"`
+	Wait time.Duration `yaml:"wait" default:"1s"`
 
 	// How many bytes of keys and payloads may lie on the local disk that Kinesis has not taken. Beyond that sources wait.
 	Spool setting.Size `yaml:"spool" default:"10GiB" min:"16MiB"`

@@ -181,12 +181,12 @@ func TestAccessDeniedIsNotHammered(t *testing.T) {
 		f := newFake("s", 4)
 		f.onDemand = true
 		denied := time.Now().Add(25 * time.Second)
-		requests := 0
+		var count atomic.Int64
 		f.before = func(w http.ResponseWriter, _ *http.Request, _ *putRecords) bool {
 			if time.Now().After(denied) {
 				return false
 			}
-			requests++
+			count.Add(1)
 			fail(w, 400, "AccessDeniedException", "not authorized to perform kinesis:PutRecords")
 			return true
 		}
@@ -205,6 +205,7 @@ func TestAccessDeniedIsNotHammered(t *testing.T) {
 			t.Errorf("the status is %+v", s)
 		}
 		time.Sleep(time.Until(denied))
+		requests := count.Load()
 		t.Logf("%d requests in 25 s", requests)
 		if requests >= 20 || requests < 2 {
 			t.Errorf("%d requests in 25 s", requests)
