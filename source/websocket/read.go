@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// chunkSize is the size of the buffers that messages are read into.
-	chunkSize = 256 << 10
+	// chunkSize is the size of the memory that messages are read into.
+	chunkSize = source.ChunkSize
 
 	// readSize is how much is read at once, so that the progress of a long message can be seen.
 	readSize = 16 << 10
@@ -30,16 +30,18 @@ func (c *conn) receive(ctx context.Context) {
 		data, skip, err := c.message()
 		switch {
 		case skip != nil:
-			if late := c.offerSkip(ctx, skip); err == nil {
+			if late := c.Skip(ctx, c.arrived, skip); err == nil {
 				err = late
 			} else {
 				c.goodbye(websocket.StatusMessageTooBig)
 			}
+		case err == nil && len(data) == 0:
+			c.Empty()
 		case err == nil:
-			err = c.offer(ctx, data)
+			err = c.Offer(ctx, c.arrived, leat.Event{Data: data})
 		}
 		if err != nil {
-			c.end(err)
+			c.End(c.why(err))
 			return
 		}
 	}
@@ -53,15 +55,12 @@ func (c *conn) message() (data []byte, skip *source.SkipError, err error) {
 		return nil, nil, err
 	}
 	r := progress{body, c}
-	c.inside.Store(true)
-	defer c.inside.Store(false)
+	c.Inside(true)
+	defer c.Inside(false)
 	limit := int(c.config.MaxMessage)
 	start := len(c.chunk)
 	for {
-		if len(c.chunk) == cap(c.chunk) {
-			c.grow(&start)
-		}
-		n, err := r.Read(c.chunk[len(c.chunk):min(cap(c.chunk), len(c.chunk)+readSize)])
+		n, err := r.Read(c.chunk.Room(&start, readSize))
 		c.chunk = c.chunk[:len(c.chunk)+n]
 		size := len(c.chunk) - start
 		switch {
@@ -70,11 +69,7 @@ func (c *conn) message() (data []byte, skip *source.SkipError, err error) {
 			skip, err := c.discard(r, int64(size))
 			return nil, skip, err
 		case errors.Is(err, io.EOF):
-			data = c.chunk[start:len(c.chunk):len(c.chunk)]
-			if cap(c.chunk) > chunkSize {
-				c.chunk = nil // a small message behind it must not keep it
-			}
-			return data, nil, nil
+			return c.chunk.Cut(start), nil, nil
 		case err != nil:
 			return nil, nil, err
 		}
@@ -92,16 +87,9 @@ func (p progress) Read(b []byte) (int, error) {
 	n, err := p.Reader.Read(b)
 	if n > 0 {
 		p.c.arrived = time.Now()
-		p.c.read.Store(p.c.arrived.UnixNano())
+		p.c.Received(p.c.arrived)
 	}
 	return n, err
-}
-
-// grow moves the beginning of a message into a new chunk.
-func (c *conn) grow(start *int) {
-	begun := c.chunk[*start:]
-	c.chunk = append(make([]byte, 0, max(chunkSize, 2*len(begun))), begun...)
-	*start = 0
 }
 
 // discard reads past the rest of a message, up to a bound.
@@ -115,56 +103,4 @@ func (c *conn) discard(r io.Reader, size int64) (*source.SkipError, error) {
 		err = &source.EndError{Kind: source.EndProtocol, Reason: fmt.Sprintf("a message of more than %d bytes", c.most)}
 	}
 	return &source.SkipError{Reason: "too_large", Bytes: size, Detail: "the limit is " + c.config.MaxMessage.String()}, err
-}
-
-// offer adds a message to what is ready, once there is room.
-func (c *conn) offer(ctx context.Context, data []byte) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(data) == 0 {
-		c.life.signs.Empty++
-		return nil
-	}
-	for c.bytes >= maxBuffered {
-		if err := c.wait(ctx); err != nil {
-			return err
-		}
-	}
-	c.life.event = c.heard(c.arrived)
-	c.ready = append(c.ready, leat.Event{Data: data})
-	c.bytes += len(data) + eventSize
-	if len(c.ready) == 1 {
-		signal(c.changed)
-	}
-	return nil
-}
-
-// offerSkip tells of a message that was left out, in its place between the others.
-func (c *conn) offerSkip(ctx context.Context, skip *source.SkipError) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.skip, c.life.skip = skip, c.heard(c.arrived)
-	signal(c.changed)
-	for c.skip != nil {
-		if err := c.wait(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// wait waits until something was handed out. The caller holds mu, which is released meanwhile.
-func (c *conn) wait(ctx context.Context) error {
-	c.held = true
-	c.life.behind(time.Now())
-	c.mu.Unlock()
-	var err error
-	select {
-	case <-c.room:
-	case <-ctx.Done():
-		err = ctx.Err()
-	}
-	c.mu.Lock()
-	c.held, c.freed = false, time.Now()
-	return err
 }

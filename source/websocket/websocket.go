@@ -99,7 +99,7 @@ func (s *Source) address(vars map[string]any) (string, error) {
 func (s *Source) dial(ctx context.Context, address string) (*conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*s.Config.Timeout)
 	defer cancel()
-	c := &conn{config: &s.Config, most: s.discard}
+	c := newConn(&s.Config, s.discard)
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(got httptrace.GotConnInfo) { c.raw = below(got.Conn) }})
 	header := http.Header{"User-Agent": {version.UserAgent()}}
 	for name, value := range s.Config.Headers {

@@ -1,0 +1,91 @@
+package source
+
+import "time"
+
+// proves returns up to when something that was read now proves that nothing is missing.
+func (l *life) proves(now time.Time) time.Time {
+	if !l.bound.IsZero() && l.bound.Before(now) {
+		return l.bound
+	}
+	return now
+}
+
+// behind notes that reading is held.
+func (l *life) behind(now time.Time) {
+	if l.bound.IsZero() {
+		l.bound = now
+	}
+}
+
+// begun notes the first sign of life.
+func (l *life) begun(now time.Time) {
+	if l.signs.First.IsZero() {
+		l.signs.First = now
+	}
+}
+
+// heard notes that something was read, and returns what it proves. The caller holds mu.
+func (f *Feed) heard(now time.Time) time.Time {
+	f.life.begun(now)
+	if f.settle > 0 && now.Sub(f.freed) > f.settle {
+		f.life.bound = time.Time{}
+	}
+	return f.life.proves(now)
+}
+
+// Answered notes the answer to a ping of ours, in its place between the messages: whatever the provider had sent when it received the ping
+// has been read. Where reading was held since the ping was sent, the provider may have fallen behind, and what it still has to send
+// is older than its answer.
+func (f *Feed) Answered(sent time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.life.begun(time.Now())
+	if !sent.Before(f.freed) {
+		f.life.answer, f.life.bound = sent, time.Time{}
+	}
+}
+
+// Alive notes a keep-alive of the provider, in its place between the messages: it has sent nothing else up to now.
+func (f *Feed) Alive(arrived time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.life.answer = f.heard(arrived)
+}
+
+// Empty counts a message without content, which is dropped.
+func (f *Feed) Empty() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.life.signs.Empty++
+}
+
+// Signs implements Watched.
+func (f *Feed) Signs() Signs {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	l := &f.life
+	if f.idle && len(f.ready) == 0 && f.skip == nil {
+		l.signs.Answer = l.answer // whatever was read before it has been handed out, and is done with
+	}
+	signs := l.signs
+	if f.inside.Load() {
+		signs.Progress = time.Unix(0, f.read.Load())
+	}
+	return signs
+}
+
+// Inside tells whether a message has begun to arrive and is not whole yet.
+func (f *Feed) Inside(inside bool) { f.inside.Store(inside) }
+
+// Received notes when something was last read.
+func (f *Feed) Received(at time.Time) { f.read.Store(at.UnixNano()) }
+
+// Moving reports whether something was read since a time, or reading had to wait for the caller of Next.
+func (f *Feed) Moving(since time.Time) bool {
+	if f.read.Load() > since.UnixNano() {
+		return true
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.held || f.freed.After(since)
+}
