@@ -62,8 +62,14 @@ func (p *Pipeline) makeAbroad(ctx context.Context, c *config.Config) {
 	}
 }
 
+// Streams holds streams and shapes them.
+type Streams interface {
+	stream.Engine
+	stream.Admin
+}
+
 // Streams returns what holds all streams, wherever they are. What is put to it becomes durable as the engine of the configuration promises.
-func (p *Pipeline) Streams() stream.Engine {
+func (p *Pipeline) Streams() Streams {
 	if p.kinesis != nil {
 		return p.kinesis
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/leatstream/leat/config"
 	"github.com/leatstream/leat/kinesisapi"
 	"github.com/leatstream/leat/kinesisapi/sigv4"
+	"github.com/leatstream/leat/pipeline"
 )
 
 // kinesisFace is the Kinesis API as it is served.
@@ -26,6 +27,9 @@ type kinesisFace struct {
 func (f *faces) serveKinesis(ctx context.Context, j *job) error {
 	k := j.kinesis
 	e := j.p.Engine()
+	if j.p.Streams() != pipeline.Streams(e) {
+		return usage(errors.New("kinesis_api serves streams that are in data; with engine: {type: kinesis} they are in Kinesis"))
+	}
 	s, err := kinesisapi.New(kinesisapi.Config{
 		Engine: e, Admin: e, Account: k.Account, Region: k.Region, Keys: k.verifier(), Delay: max(0, k.Delay),
 		Throttle: k.Throttle == "aws", Faults: k.faults, Logger: j.log,

@@ -120,7 +120,7 @@ func serveFaces(j *job) (*faces, error) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	f := &faces{stop: stop}
-	handler := remote.Handler(j.p.Engine(), func() any { return j.p.Status() })
+	handler := remote.Handler(j.p.Streams(), func() any { return j.p.Status() })
 	f.serve(func() error { return remote.Serve(ctx, socket, handler) }, j.log)
 	if j.kinesis != nil {
 		if err := f.serveKinesis(ctx, j); err != nil {

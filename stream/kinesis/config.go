@@ -3,6 +3,7 @@ package kinesis
 import (
 	"context"
 	"crypto/tls"
+	"io"
 	"log/slog"
 	"net/http"
 	"time"
@@ -104,6 +105,9 @@ func (c *Config) load(ctx context.Context) (aws.Config, error) {
 
 // tuned returns a client that opens a connection once and keeps it, with whatever the configuration of AWS says of certificates and proxies.
 func tuned(from sdk.HTTPClient, requests int) sdk.HTTPClient {
+	if w, ok := from.(whole); ok {
+		from = w.HTTPClient
+	}
 	base, ok := from.(*awshttp.BuildableClient)
 	if !ok {
 		return from
@@ -117,4 +121,16 @@ func tuned(from sdk.HTTPClient, requests int) sdk.HTTPClient {
 		t.ForceAttemptHTTP2 = false // many requests at once would share one connection
 		t.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{}
 	})
+}
+
+// whole hides the WriteTo of the bodies of requests. That of smithy-go v1.28 ends in io.EOF when the answer comes before the body is
+// closed, and net/http then cuts the connection under the answer.
+type whole struct{ sdk.HTTPClient }
+
+// Do implements sdk.HTTPClient.
+func (w whole) Do(r *http.Request) (*http.Response, error) {
+	if r.Body != nil {
+		r.Body = struct{ io.ReadCloser }{r.Body}
+	}
+	return w.HTTPClient.Do(r)
 }

@@ -70,6 +70,7 @@ func Open(ctx context.Context, c Config, house House) (*Engine, error) {
 			if o.Region == "" && o.BaseEndpoint != nil {
 				o.Region = "us-east-1"
 			}
+			o.HTTPClient = whole{o.HTTPClient}
 		})
 	}
 	e.api = e.client()
