@@ -17,13 +17,14 @@ import (
 type gathering struct {
 	events []leat.Event
 	beside []stream.Put
-	moved  bool          // the mark
-	mark   []byte        // set when closed
-	bytes  int           // keys and payloads
-	size   int           // of all events, as stored
-	out    int           // events that were left out, and are none of bytes
-	since  time.Time     // when it began; zero unless Settings.Wait is set
-	full   chan struct{} // closed when it takes no more; nil unless Settings.Wait is set
+	moved  bool           // the mark
+	mark   []byte         // set when closed
+	state  []stream.Entry // the same
+	bytes  int            // keys and payloads
+	size   int            // of all events, as stored
+	out    int            // events that were left out, and are none of bytes
+	since  time.Time      // when it began; zero unless Settings.Wait is set
+	full   chan struct{}  // closed when it takes no more; nil unless Settings.Wait is set
 	closed bool
 	taken  bool            // its commit has begun
 	steps  []stream.Commit // what is left to be committed, once taken
@@ -62,6 +63,9 @@ func (p *Producer) shut(g *gathering) {
 	g.closed = true
 	if g.moved {
 		g.mark = p.mark.Encode()
+		if p.state != nil {
+			g.state = p.state()
+		}
 	}
 	if g.full != nil {
 		close(g.full)
@@ -220,6 +224,7 @@ func (p *Producer) steps(g *gathering) []stream.Commit {
 	last := &steps[len(steps)-1]
 	last.Puts = append(last.Puts, g.beside...)
 	if g.mark != nil {
+		last.State = g.state
 		last.Marks = []stream.Swap{{Mark: stream.Mark{Key: MarkKey(p.Source), Epoch: p.epoch, Value: g.mark}, Was: p.epoch}}
 	}
 	return steps

@@ -37,9 +37,10 @@ type Producer struct {
 
 	mu      sync.Mutex
 	window  *window
-	queue   []*gathering // what is not durable yet, the oldest first; only the last one takes more
-	mark    source.Mark  // as the last delivery has left it
-	long    bool         // the last cursor was too long
+	queue   []*gathering          // what is not durable yet, the oldest first; only the last one takes more
+	mark    source.Mark           // as the last delivery has left it
+	long    bool                  // the last cursor was too long
+	state   func() []stream.Entry // of the last delivery that had one
 	epoch   uint64
 	broken  error // the first failure: what came after it is not stored either
 	waiting int   // how many Puts wait
@@ -93,7 +94,7 @@ func MarkKey(source string) string { return "source/" + source }
 func (p *Producer) Begin(ctx context.Context) (source.Mark, error) {
 	setting.Default(&p.Settings)
 	p.slot = make(chan struct{}, 1)
-	p.queue, p.broken = nil, nil
+	p.queue, p.broken, p.state = nil, nil, nil
 	stored, err := p.Engine.Load(ctx, MarkKey(p.Source))
 	if err != nil {
 		return source.Mark{}, fmt.Errorf("load the mark of source %q: %w", p.Source, err)
@@ -106,10 +107,14 @@ func (p *Producer) Begin(ctx context.Context) (source.Mark, error) {
 	if _, err := p.Engine.Commit(ctx, stream.Commit{Marks: []stream.Swap{swap}}); err != nil {
 		return source.Mark{}, fmt.Errorf("take over source %q: %w", p.Source, err)
 	}
+	taken := p.mark
+	if taken.State, err = p.Engine.State(ctx, source.StateKey(p.Source)); err != nil {
+		return source.Mark{}, fmt.Errorf("load the state of source %q: %w", p.Source, err)
+	}
 	if p.Remember.Events > 0 {
 		p.window, err = rebuild(ctx, p)
 	}
-	return p.mark, err
+	return taken, err
 }
 
 // Put returns nil once the delivery is durable. It blocks while the stream takes no more, and tries again as long as ctx lives where the
@@ -169,6 +174,9 @@ func (p *Producer) add(d source.Delivery) *gathering {
 		if p.window != nil && e.ID != "" && !p.window.add(e.ID) {
 			p.stats.duplicates.Add(1)
 			repeats = repeats || i == 0
+			if d.Dropped != nil {
+				d.Dropped(i)
+			}
 			continue
 		}
 		size := stored(&e)
@@ -186,6 +194,9 @@ func (p *Producer) add(d source.Delivery) *gathering {
 	if d.Move != nil {
 		g.beside = append(g.beside, p.move(d.Move, repeats)...)
 		g.moved = true
+		if d.State != nil {
+			p.state = d.State
+		}
 	}
 	if len(g.events) >= p.Settings.Records || g.size >= int(p.Settings.Bytes) {
 		p.shut(g)

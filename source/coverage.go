@@ -40,6 +40,8 @@ type interval struct {
 	from, to time.Time
 	how      string
 	reason   string
+
+	asked, came leat.Cursor // of a resume
 }
 
 // begin adds a connection that was asked for what follows a position.
@@ -76,7 +78,7 @@ func (c *coverage) prove(s *span, got position, known bool, now time.Time) {
 	case got.cursor != "":
 		c.refuted = s.asked.cursor
 		s.unproven = false
-		s.refutation = &interval{from: s.asked.time, to: got.time, how: "resume", reason: "asked for what follows cursor " + s.asked.shown() + ", the first event has " + got.shown()}
+		s.refutation = &interval{from: s.asked.time, to: got.time, how: GapResume, asked: s.asked.cursor, came: got.kept().cursor, reason: "asked for what follows cursor " + s.asked.shown() + ", the first event has " + got.shown()}
 		s.begun(now)
 	}
 }
@@ -120,12 +122,12 @@ func (c *coverage) moves() bool {
 
 // gap returns what lies between the frontier and the start of the connection after it.
 func (c *coverage) gap(next *span) interval {
-	gap := interval{from: c.frontier, to: next.start, how: "no_connection", reason: c.reason}
+	gap := interval{from: c.frontier, to: next.start, how: GapNoConnection, reason: c.reason}
 	if c.holder != nil {
 		gap.reason = c.holder.reason
 	}
 	if r := next.refutation; r != nil {
-		gap.how, gap.reason = r.how, r.reason
+		gap.how, gap.reason, gap.asked, gap.came = r.how, r.reason, r.asked, r.came
 		if !r.from.IsZero() && r.from.Before(gap.from) {
 			gap.from = r.from // the frontier had passed what was still being sent again
 		}

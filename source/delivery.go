@@ -28,6 +28,14 @@ type Delivery struct {
 	// this commit, such as gap records. known tells that the stream has the first of Events already. It is called once, and in the
 	// order in which deliveries become durable; it must not block. Nil leaves the mark as it is.
 	Move func(mark *Mark, known bool) []stream.Put
+
+	// Dropped, if it is not nil, is called before Move with the index of each of Events that the stream has already.
+	Dropped func(event int)
+
+	// State, if it is not nil, returns what the source keeps beside its mark, as far as it has changed since State was called
+	// last. It is called once after the Move of one or more deliveries, and what it returns is stored in their commit. Every key begins with
+	// StateKey of the source.
+	State func() []stream.Entry
 }
 
 // MaxCursor is how many bytes the cursor of a Mark may have. A longer one is not used: the mark keeps the one before it.
@@ -43,6 +51,9 @@ type Mark struct {
 
 	// Covered is the time up to which everything the provider sent is stored, or reported as a gap.
 	Covered time.Time `json:"covered,omitzero"`
+
+	// State is what Delivery.State returned before; only in what Producer.Begin returns.
+	State []stream.Entry `json:"-"`
 }
 
 // Encode returns the stored form of m.
@@ -63,25 +74,4 @@ func DecodeMark(text []byte) (m Mark, err error) {
 		return m, fmt.Errorf("stored mark of a source: %w", err)
 	}
 	return m, nil
-}
-
-// Gap is a stretch of time, or a single message, that the provider did not deliver. It is the payload of
-// a gap record, as JSON.
-type Gap struct {
-	Source string    `json:"source"`
-	From   time.Time `json:"from"`              // the last moment known to be covered
-	To     time.Time `json:"to"`                // the next moment known to be covered
-	How    string    `json:"how"`               // no_connection, resume, too_large
-	Reason string    `json:"reason"`            // in words
-	Lost   int64     `json:"missing,omitempty"` // how many events, where that is known
-}
-
-// record returns the event that goes into the gap stream.
-func (g Gap) record() leat.Event {
-	g.From, g.To = g.From.UTC(), g.To.UTC()
-	text, err := json.Marshal(g)
-	if err != nil {
-		panic(err) // a plain struct
-	}
-	return leat.Event{PartitionKey: g.Source, Time: g.From, Data: text}
 }

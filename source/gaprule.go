@@ -45,7 +45,7 @@ type GapRule struct {
 
 	// For how many values of per the count is kept. Beyond that the one that was silent for longest is forgotten, and begins anew when it comes again; the
 	// log and the status tell.
-	Keys int `yaml:"keys" default:"10000" min:"1" max:"100000"`
+	Keys int `yaml:"keys" default:"10000" min:"1" max:"20000"`
 }
 
 // Reorder bounds how late an event may be before it counts as missing. An event that comes later is told as repaired.

@@ -70,8 +70,9 @@ func (t *tracker) restore(source string, entries []stream.Entry, now time.Time) 
 		all = append(all, counts...)
 	}
 	slices.SortStableFunc(all, func(a, b *sequence) int { return cmp.Or(a.at.Compare(b.at), strings.Compare(a.key, b.key)) })
-	for _, s := range all[max(0, len(all)-t.rule.Keys):] {
+	for _, s := range all[max(0, len(all)-t.limit):] {
 		t.add(bucketOf(s.key), s)
+		t.holes += len(s.holes)
 		for i := range s.holes {
 			s.holes[i].late = now
 			if !s.holes[i].told {

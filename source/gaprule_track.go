@@ -22,13 +22,23 @@ type tracker struct {
 	forgotten int64                  // counts that were dropped because there were too many
 	out       []finding
 	patient   bool // more than one connection is up
+	holes     int  // of all counts
+	limit     int  // of counts
 }
 
 // gapBuckets is into how many entries the counts are divided when they are stored, so that one of them changes few bytes.
 const gapBuckets = 64
 
-// maxHoles bounds what is remembered as missing of one count. Beyond that the oldest is told, and not found out if it comes after all.
-const maxHoles = 32
+// What is remembered as missing of one count is bounded by maxHoles, and of all together by allHoles, but for minHoles of each. Beyond
+// that the oldest is told, and not found out if it comes after all.
+const (
+	maxHoles = 32
+	minHoles = 3
+	allHoles = 50_000
+)
+
+// lastConnections is how many connections are remembered where each counts for itself.
+const lastConnections = 64
 
 // sequence is one count.
 type sequence struct {
@@ -68,7 +78,10 @@ type finding struct {
 }
 
 func newTracker(rule *GapRule) *tracker {
-	t := &tracker{rule: rule, recent: list.New(), waiting: map[*sequence]struct{}{}}
+	t := &tracker{rule: rule, recent: list.New(), waiting: map[*sequence]struct{}{}, limit: rule.Keys}
+	if rule.perConnection() {
+		t.limit = min(t.limit, lastConnections)
+	}
 	for i := range t.buckets {
 		t.buckets[i] = map[string]*sequence{}
 	}
@@ -103,7 +116,7 @@ func (t *tracker) sequence(key string) *sequence {
 		t.recent.MoveToFront(s.place)
 		return s
 	}
-	for t.recent.Len() >= t.rule.Keys {
+	for t.recent.Len() >= t.limit {
 		t.forgotten++
 		t.drop(t.recent.Back().Value.(*sequence))
 	}
@@ -123,7 +136,7 @@ func (t *tracker) drop(s *sequence) {
 	b := bucketOf(s.key)
 	t.dirty[b] = true
 	delete(t.buckets[b], s.key)
-	delete(t.waiting, s)
+	t.keep(s, nil)
 	t.recent.Remove(s.place)
 }
 
@@ -136,6 +149,7 @@ func bucketOf(key string) int {
 // begin begins a count with an event. What the count before it lacked is missing.
 func (t *tracker) begin(s *sequence, o *observation, now time.Time) {
 	t.tellAll(s)
+	t.keep(s, nil)
 	*s = sequence{key: s.key, place: s.place, begun: o.kind != obsCounted, since: now, at: now, seen: s.seen, top: o.hi}
 	if o.kind == obsLinked {
 		s.link(o.id, t.rule.Reorder.Events)
@@ -192,22 +206,29 @@ func (t *tracker) behind(s *sequence, o *observation, now time.Time) {
 // miss notes a hole.
 func (t *tracker) miss(s *sequence, h hole) {
 	h.seen = s.seen
-	for len(s.holes) >= maxHoles {
-		oldest := slices.IndexFunc(s.holes, func(h hole) bool { return h.told })
-		if oldest < 0 {
-			oldest = 0
-			t.tell(s, &s.holes[0])
+	t.keep(s, append(s.holes, h))
+	t.waiting[s] = struct{}{}
+}
+
+// keep replaces what is missing of a count, but for what there is no room for: of that the oldest that is told goes first.
+func (t *tracker) keep(s *sequence, holes []hole) {
+	t.holes += len(holes) - len(s.holes)
+	s.holes = holes
+	for len(s.holes) > maxHoles || len(s.holes) > minHoles && t.holes > allHoles {
+		oldest := max(0, slices.IndexFunc(s.holes, func(h hole) bool { return h.told }))
+		if !s.holes[oldest].told {
+			t.tell(s, &s.holes[oldest])
 		}
 		s.holes = slices.Delete(s.holes, oldest, oldest+1)
+		t.holes--
 	}
-	s.holes = append(s.holes, h)
-	t.waiting[s] = struct{}{}
 }
 
 // fill takes numbers off what is missing, and reports whether any was.
 func (t *tracker) fill(s *sequence, lo, hi int64, now time.Time) (found bool) {
-	for i := 0; i < len(s.holes); i++ {
-		h := s.holes[i]
+	holes := slices.Clone(s.holes)
+	for i := 0; i < len(holes); i++ {
+		h := holes[i]
 		from, to := max(lo, h.lo), min(hi, h.hi)
 		if from > to {
 			continue
@@ -227,12 +248,11 @@ func (t *tracker) fill(s *sequence, lo, hi int64, now time.Time) (found bool) {
 			right.lo = to + 1
 			rest = append(rest, right)
 		}
-		s.holes = slices.Replace(s.holes, i, i+1, rest...)
+		holes = slices.Replace(holes, i, i+1, rest...)
 		i += len(rest) - 1
 	}
-	for len(s.holes) > maxHoles {
-		t.tell(s, &s.holes[0])
-		s.holes = slices.Delete(s.holes, 0, 1)
+	if found {
+		t.keep(s, holes)
 	}
 	return found
 }
@@ -247,7 +267,7 @@ func (t *tracker) linked(s *sequence, o *observation, now time.Time) {
 			if h.told {
 				t.out = append(t.out, finding{key: s.key, id: h.id, after: h.after, from: h.from, to: now, repaired: true})
 			}
-			s.holes = slices.Delete(s.holes, i, i+1)
+			t.keep(s, slices.Delete(slices.Clone(s.holes), i, i+1))
 			break
 		}
 	}

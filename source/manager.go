@@ -36,8 +36,10 @@ type Manager struct {
 	// mu may be taken under the Producer's lock, in Delivery.Move; so nothing of the Producer is called under it.
 	mu       sync.Mutex
 	cover    coverage
+	counts   *tracker   // nil: there is no gap rule
 	at       position   // the last durable one: where the next connection resumes
 	sessions []*session // those that are not over, the oldest first; the first one's position is the source's
+	begun    int64      // sessions
 	budget   budget
 	oversize []oversize // the last messages that were left out
 	empty    bool       // that there are messages without content has been told
@@ -60,6 +62,9 @@ const pulseEvery = 10 * time.Second
 // where the producer cannot go on.
 func (m *Manager) Run(ctx context.Context) error {
 	setting.Default(&m.Settings)
+	if m.Settings.GapRule != nil {
+		setting.Default(m.Settings.GapRule)
+	}
 	m.log = cmp.Or(m.Log, slog.Default()).With("source", m.Name)
 	m.mapping = mapping{m.Name, &m.Settings}
 	mark, err := m.Producer.Begin(ctx)
@@ -70,7 +75,9 @@ func (m *Manager) Run(ctx context.Context) error {
 	defer cancel()
 	running, stop := context.WithCancel(ctx)
 	defer stop()
-	m.begin(mark, stop)
+	if err := m.begin(mark, stop); err != nil {
+		return err
+	}
 	var workers sync.WaitGroup
 	for n := range m.Settings.Connections {
 		s := &slot{m: m, n: n, backoff: backoff{limit: m.Settings.MaxBackoff}}
@@ -87,14 +94,19 @@ func (m *Manager) Run(ctx context.Context) error {
 	return m.store(late)
 }
 
-func (m *Manager) begin(mark Mark, stop context.CancelFunc) {
+func (m *Manager) begin(mark Mark, stop context.CancelFunc) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.stop = stop
 	m.budget = newBudget(m.Settings.Connections)
 	m.at = positionOf(&leat.Event{Cursor: mark.Cursor, Time: mark.Time})
 	m.cover = coverage{frontier: mark.Covered, reason: "leat was not running"}
-	m.status = Status{Name: m.Name, State: Connecting, Ends: map[End]int64{}, Slots: make([]SlotStatus, m.Settings.Connections)}
+	m.status = Status{Name: m.Name, State: Connecting, Ends: map[End]int64{}, GapsBy: map[string]GapCount{}, Slots: make([]SlotStatus, m.Settings.Connections)}
+	if m.Settings.GapRule == nil {
+		return nil
+	}
+	m.counts = newTracker(m.Settings.GapRule)
+	return m.counts.restore(m.Name, mark.State, time.Now())
 }
 
 // fail ends Run with an error of the Producer: what came after it would not be stored either.
@@ -107,11 +119,27 @@ func (m *Manager) fail(err error) {
 	m.stop()
 }
 
-// pulse stores now and then how far the source is covered, so that a restart knows from when on it missed something.
+// pulse stores now and then how far the source is covered, so that a restart knows from when on it missed something. What the gap rule
+// waits for is told sooner.
 func (m *Manager) pulse(ctx, late context.Context) {
-	for wait.For(ctx, pulseEvery) == nil {
+	every := pulseEvery
+	if m.counts != nil {
+		every = min(pulseEvery, max(time.Second, m.Settings.GapRule.Reorder.Time))
+	}
+	for last := time.Now(); wait.For(ctx, every) == nil; {
+		if time.Since(last) < pulseEvery && !m.overdue() {
+			continue
+		}
+		last = time.Now()
 		if err := m.store(late); err != nil {
 			m.fail(err)
 		}
 	}
+}
+
+// overdue reports whether the gap rule has waited long enough for something.
+func (m *Manager) overdue() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.counts != nil && m.counts.due(time.Now())
 }

@@ -15,8 +15,9 @@ type mapping struct {
 	settings *Settings
 }
 
-func (m mapping) apply(e *leat.Event) {
-	msg := expression.NewMessage(e.Data)
+// apply also returns the message, which others may look into.
+func (m mapping) apply(e *leat.Event) (msg expression.Message) {
+	msg = expression.NewMessage(e.Data)
 	if e.ID == "" {
 		e.ID, _ = m.settings.EventID.Identity(&msg)
 	}
@@ -35,6 +36,7 @@ func (m mapping) apply(e *leat.Event) {
 			e.Time = parseTime(text)
 		}
 	}
+	return msg
 }
 
 // parseTime reads RFC 3339, or a number of seconds, milliseconds, microseconds or nanoseconds since 1970, which it

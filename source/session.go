@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 type session struct {
 	m     *Manager
 	slot  int
+	name  string // tells it from all others of this process
 	conn  Conn
 	after position      // what it was asked to follow
 	gone  chan struct{} // closed when nothing more will be received, though some is still to be stored; nil: nobody knows
@@ -48,6 +50,8 @@ func (m *Manager) start(late context.Context, s, before *session) {
 	m.mu.Lock()
 	s.span = m.cover.begin(s.after, m.Settings.CursorMode == inclusive)
 	m.sessions = append(m.sessions, s)
+	m.begun++
+	s.name = "connection " + strconv.FormatInt(m.begun, 10)
 	m.status.slot(s.slot, Live, s.opened)
 	m.mu.Unlock()
 	if watched {

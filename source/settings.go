@@ -55,6 +55,10 @@ type Settings struct {
 	// replaced by "sha256:" and its hash: equal keys stay equal.
 	PartitionKey expression.Value `yaml:"partition_key"`
 
+	// How the numbers of the events show that one is missing. What is, is written to the stream NAME.gaps. leat gaps --try tries a rule over a
+	// recording. Default: only times without a connection are told.
+	GapRule *GapRule `yaml:"gap_rule"`
+
 	// How long an event_id is remembered, also over restarts. Only time in which the provider is heard from counts: while it is
 	// away, or Leat is stopped, however long, 20s pass at most, so that what it then repeats is still known. After a restart
 	// the event_ids are read back from the stream. Where a stream is shared with busier sources, what is further back than this

@@ -24,22 +24,24 @@ const (
 
 // Status is what a source is doing at one moment.
 type Status struct {
-	Name      string        `json:"name"`
-	State     State         `json:"state"`
-	Slots     []SlotStatus  `json:"connections"`
-	Events    int64         `json:"events"`             // received, duplicates included
-	LastData  time.Time     `json:"last_data,omitzero"` //
-	Cursor    leat.Cursor   `json:"cursor,omitempty"`   // durable
-	Covered   time.Time     `json:"covered,omitzero"`   // complete or reported up to here
-	GapSince  time.Time     `json:"gap_since,omitzero"` // nothing covers since then; zero: something does
-	Gaps      int64         `json:"gaps"`               // gap records written since the start
-	GapTime   time.Duration `json:"gap_time_ns"`        // the time they cover
-	Skipped   int64         `json:"skipped"`            // messages left out, such as those that are too large
-	Empty     int64         `json:"empty,omitempty"`    // messages without content, which are dropped
-	Opened    int64         `json:"opened"`             // connections opened since the start
-	Ends      map[End]int64 `json:"-"`                  // why connections ended
-	LastEnd   string        `json:"last_end,omitempty"` // the last reason, in words
-	LastEndAt time.Time     `json:"last_end_at,omitzero"`
+	Name            string              `json:"name"`
+	State           State               `json:"state"`
+	Slots           []SlotStatus        `json:"connections"`
+	Events          int64               `json:"events"`                     // received, duplicates included
+	LastData        time.Time           `json:"last_data,omitzero"`         //
+	Cursor          leat.Cursor         `json:"cursor,omitempty"`           // durable
+	Covered         time.Time           `json:"covered,omitzero"`           // complete or reported up to here
+	GapSince        time.Time           `json:"gap_since,omitzero"`         // nothing covers since then; zero: something does
+	Gaps            int64               `json:"gaps"`                       // gap records written since the start
+	GapTime         time.Duration       `json:"gap_time_ns"`                // the time they cover
+	GapsBy          map[string]GapCount `json:"gaps_by,omitempty"`          // the same, and the events that are missing, by how
+	Skipped         int64               `json:"skipped"`                    // messages left out, such as those that are too large
+	CountsForgotten int64               `json:"counts_forgotten,omitempty"` // keys of the gap rule that were dropped because there were too many
+	Empty           int64               `json:"empty,omitempty"`            // messages without content, which are dropped
+	Opened          int64               `json:"opened"`                     // connections opened since the start
+	Ends            map[End]int64       `json:"-"`                          // why connections ended
+	LastEnd         string              `json:"last_end,omitempty"`         // the last reason, in words
+	LastEndAt       time.Time           `json:"last_end_at,omitzero"`
 }
 
 // End is a reason for the end of a connection, as a label.
@@ -66,6 +68,7 @@ func (m *Manager) Status() Status {
 	s.Name = m.Name
 	s.Slots = slices.Clone(s.Slots)
 	s.Ends = maps.Clone(s.Ends)
+	s.GapsBy = maps.Clone(s.GapsBy)
 	s.Cursor, s.Covered, s.GapSince = m.at.cursor, m.cover.frontier, m.cover.open()
 	for _, o := range m.sessions {
 		if !o.over() && s.Slots[o.slot].State != Live { // its successor is being opened

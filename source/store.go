@@ -14,8 +14,15 @@ import (
 // deliver stores what a connection has brought.
 func (m *Manager) deliver(ctx context.Context, s *session, events []leat.Event) error {
 	var first, last position // with a cursor
+	var seen []observation
+	if m.counts != nil {
+		seen = make([]observation, len(events))
+	}
 	for i := range events {
-		m.mapping.apply(&events[i])
+		msg := m.mapping.apply(&events[i])
+		if seen != nil {
+			seen[i] = m.Settings.GapRule.look(&msg, s.name)
+		}
 		if events[i].Cursor != "" {
 			last = positionOf(&events[i])
 			if first.cursor == "" {
@@ -25,7 +32,7 @@ func (m *Manager) deliver(ctx context.Context, s *session, events []leat.Event) 
 	}
 	signs := s.signs()
 	leads := false
-	err := m.Producer.Put(ctx, Delivery{Events: events, Move: func(mark *Mark, known bool) []stream.Put {
+	err := m.Producer.Put(ctx, m.counted(Delivery{Events: events, Move: func(mark *Mark, known bool) []stream.Put {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		s.observe()
@@ -35,7 +42,7 @@ func (m *Manager) deliver(ctx context.Context, s *session, events []leat.Event) 
 			mark.Cursor, mark.Time = last.cursor, last.time
 		}
 		return m.settle(mark)
-	}})
+	}}, seen))
 	if err != nil {
 		return err
 	}
@@ -53,7 +60,7 @@ func (m *Manager) skipped(ctx context.Context, s *session, skip *SkipError) erro
 	what := s.skipping(skip)
 	now := time.Now()
 	signs := s.signs()
-	return m.Producer.Put(ctx, Delivery{Move: func(mark *Mark, _ bool) []stream.Put {
+	return m.Producer.Put(ctx, m.counted(Delivery{Move: func(mark *Mark, _ bool) []stream.Put {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		s.observe()
@@ -61,27 +68,29 @@ func (m *Manager) skipped(ctx context.Context, s *session, skip *SkipError) erro
 		var puts []stream.Put
 		if m.unknown(what) {
 			m.status.Skipped++
-			puts = m.gap(puts, Gap{Source: m.Name, From: now, To: now, How: skip.Reason, Reason: skip.Error(), Lost: 1})
+			g := Gap{Source: m.Name, From: now, To: now, How: skip.Reason, Reason: skip.Error(), Lost: 1}
+			m.tell(&g)
+			puts = m.gap(puts, g)
 		}
 		return append(puts, m.settle(mark)...)
-	}})
+	}}, nil))
 }
 
 // store stores the coverage as it is now.
 func (m *Manager) store(ctx context.Context) error {
 	m.mu.Lock()
 	m.observe()
-	moves := m.cover.moves()
+	moves := m.cover.moves() || m.counts != nil && m.counts.due(time.Now())
 	m.mu.Unlock()
 	if !moves {
 		return nil
 	}
-	return m.Producer.Put(ctx, Delivery{Move: func(mark *Mark, _ bool) []stream.Put {
+	return m.Producer.Put(ctx, m.counted(Delivery{Move: func(mark *Mark, _ bool) []stream.Put {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		m.observe()
 		return m.settle(mark)
-	}})
+	}}, nil))
 }
 
 // observe takes the signs of life of all connections into account. The caller holds mu.
@@ -94,23 +103,15 @@ func (m *Manager) observe() {
 // settle moves the mark as far as the source is covered, and returns the records of the gaps passed. The caller holds mu.
 func (m *Manager) settle(mark *Mark) (puts []stream.Put) {
 	for _, gap := range m.cover.settle() {
-		puts = m.gap(puts, Gap{Source: m.Name, From: gap.from, To: gap.to, How: gap.how, Reason: gap.reason})
+		g := Gap{Source: m.Name, From: gap.from, To: gap.to, How: gap.how, Reason: gap.reason, Asked: gap.asked, Came: gap.came}
+		m.tell(&g)
+		puts = m.gap(puts, g)
 	}
+	puts = m.missing(puts, time.Now())
 	if m.cover.frontier.After(mark.Covered) {
 		mark.Covered = m.cover.frontier
 	}
 	return puts
-}
-
-// gap writes a gap down. The caller holds mu.
-func (m *Manager) gap(puts []stream.Put, g Gap) []stream.Put {
-	m.status.Gaps++
-	m.status.GapTime += g.To.Sub(g.From)
-	m.log.Warn("gap: the provider did not deliver this", "from", g.From, "to", g.To, "how", g.How, "reason", g.Reason)
-	if m.Gaps == "" {
-		return puts
-	}
-	return append(puts, stream.Put{Stream: m.Gaps, Source: m.Name, Events: []leat.Event{g.record()}})
 }
 
 // handedOver reports whether the old connection was alive after the new one had been taken up; it then covers up to now.
