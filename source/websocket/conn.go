@@ -87,7 +87,7 @@ func (c *conn) why(err error) error {
 	case errors.As(err, &end):
 		return end
 	case errors.As(err, &closed):
-		return &source.EndError{Kind: source.EndClose, Code: int(closed.Code), Reason: clean(closed.Reason)}
+		return &source.EndError{Kind: source.EndClose, Code: int(closed.Code), Reason: source.Clean(closed.Reason)}
 	case c.dead.Load():
 		return &source.EndError{Kind: source.EndPing, Reason: "no answer to a ping within " + setting.FormatDuration(c.config.PongWait)}
 	}

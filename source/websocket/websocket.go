@@ -65,7 +65,7 @@ func (s *Source) prepare() {
 			MaxResponseHeaderBytes: 64 << 10,
 			IdleConnTimeout:        s.Config.Timeout,
 		},
-		CheckRedirect: redirect,
+		CheckRedirect: source.CheckRedirect,
 	}
 }
 
