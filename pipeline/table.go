@@ -9,6 +9,7 @@ import (
 	"github.com/leatstream/leat/sink/jsonl"
 	"github.com/leatstream/leat/sink/sql"
 	"github.com/leatstream/leat/source"
+	"github.com/leatstream/leat/source/httpstream"
 	"github.com/leatstream/leat/source/websocket"
 	"github.com/leatstream/leat/stream/kinesis"
 )
@@ -32,6 +33,10 @@ type sinkAdapter struct {
 }
 
 var sources = map[string]sourceAdapter{
+	"httpstream": {
+		config: func() any { return new(httpstream.Config) },
+		build:  func(c any) source.Source { return &httpstream.Source{Config: *c.(*httpstream.Config)} },
+	},
 	"websocket": {
 		config: func() any { return new(websocket.Config) },
 		build:  func(c any) source.Source { return &websocket.Source{Config: *c.(*websocket.Config)} },

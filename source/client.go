@@ -1,0 +1,242 @@
+package source
+
+import (
+	"bufio"
+	"cmp"
+	"compress/flate"
+	"compress/gzip"
+	"compress/zlib"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/leatstream/leat/internal/expression"
+	"github.com/leatstream/leat/internal/setting"
+	"github.com/leatstream/leat/internal/version"
+)
+
+var errNoAddress = errors.New("url: what it expands to is not an address")
+
+// Client asks one provider over HTTP. It may be used by several goroutines at a time.
+type Client struct {
+	request *Request
+	headers map[string]expression.Template
+	http    *http.Client
+}
+
+// NewClient returns the Client for a Request whose defaults are filled in, and that Check has passed. dial opens the network
+// connections; nil is the network of this machine.
+func NewClient(r *Request, dial func(ctx context.Context, network, address string) (net.Conn, error)) *Client {
+	c := &Client{request: r, headers: map[string]expression.Template{}}
+	for name, secret := range r.Headers {
+		c.headers[name], _ = expression.ParseTemplate(secret.Reveal())
+	}
+	c.http = &http.Client{
+		Transport: &http.Transport{
+			Proxy:                  http.ProxyFromEnvironment,
+			DialContext:            dial,
+			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(8)},
+			TLSHandshakeTimeout:    r.Timeout,
+			ResponseHeaderTimeout:  r.Timeout,
+			MaxResponseHeaderBytes: 64 << 10,
+			IdleConnTimeout:        r.Timeout,
+			MaxIdleConns:           2,
+			DisableCompression:     true, // it is ours
+		},
+		CheckRedirect: CheckRedirect,
+	}
+	return c
+}
+
+// Answer is what a provider answered. Its Body is decompressed as it is read; whoever reads it bounds it.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   io.Reader
+
+	response *http.Response
+	stop     context.CancelFunc
+}
+
+// Abort ends the reading of the body at once. It may be called at any time and more than once.
+func (a *Answer) Abort() { a.stop() }
+
+// Close ends the request. After a body that was read to its end the connection is used again. It is not called while the body is read.
+func (a *Answer) Close() {
+	_ = a.response.Body.Close()
+	a.stop()
+}
+
+// Do sends the request with variables in its templates, and header fields that the settings do not have. A status below 200 or from 300 on, but for one in
+// also, is an *EndError. ctx counts until the answer has begun.
+func (c *Client) Do(ctx context.Context, vars map[string]any, header http.Header, also ...int) (*Answer, error) {
+	life, stop := context.WithCancel(context.WithoutCancel(ctx))
+	request, err := c.build(life, vars, header)
+	if err != nil {
+		stop()
+		return nil, err
+	}
+	ended := context.AfterFunc(ctx, stop)
+	limit := time.AfterFunc(2*c.request.Timeout, stop)
+	response, err := c.http.Do(request)
+	late := !limit.Stop()
+	ended()
+	switch {
+	case err == nil && late:
+		_ = response.Body.Close()
+		fallthrough
+	case late:
+		stop()
+		return nil, &EndError{Kind: EndDial, Reason: "no answer within " + setting.FormatDuration(2*c.request.Timeout)}
+	case err != nil:
+		stop()
+		c.http.CloseIdleConnections()
+		return nil, &EndError{Kind: EndDial, Err: Tellable(err)}
+	}
+	return c.accept(&Answer{Status: response.StatusCode, Header: response.Header, response: response, stop: stop}, also)
+}
+
+// accept refuses an answer that is none.
+func (c *Client) accept(a *Answer, also []int) (*Answer, error) {
+	good := a.Status >= 200 && a.Status < 300
+	for _, status := range also {
+		good = good || a.Status == status
+	}
+	body, err := decompressed(a.response)
+	a.Body = body
+	if !good {
+		if err == nil {
+			a.response.Body = struct {
+				io.Reader
+				io.Closer
+			}{body, a.response.Body}
+		}
+		err = Refused(a.response)
+	}
+	if err != nil {
+		a.Close()
+		c.http.CloseIdleConnections()
+		return nil, err
+	}
+	return a, nil
+}
+
+// CloseIdle closes the network connections that are kept for the next request.
+func (c *Client) CloseIdle() { c.http.CloseIdleConnections() }
+
+func (c *Client) build(ctx context.Context, vars map[string]any, header http.Header) (*http.Request, error) {
+	address, err := c.address(vars)
+	if err != nil {
+		return nil, err
+	}
+	body, err := c.request.Body.text.Expand(vars, nil)
+	if err != nil {
+		return nil, fmt.Errorf("body: %w", err)
+	}
+	method := cmp.Or(c.request.Method, map[bool]string{true: http.MethodGet, false: http.MethodPost}[body == ""])
+	request, err := http.NewRequestWithContext(ctx, method, address, strings.NewReader(body))
+	if err != nil {
+		return nil, errNoAddress // the cause repeats the address, which may hold a secret
+	}
+	request.Header.Set("User-Agent", version.UserAgent())
+	if c.request.Body.json {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	if c.request.Compression != "off" {
+		request.Header.Set("Accept-Encoding", "gzip, deflate")
+	}
+	for name, values := range header {
+		request.Header[name] = values
+	}
+	for name, template := range c.headers {
+		value, err := template.Expand(vars, nil)
+		if err != nil {
+			return nil, fmt.Errorf("header %s: %w", name, err)
+		}
+		if value != "" {
+			request.Header.Set(name, value)
+		}
+	}
+	if host := request.Header.Get("Host"); host != "" {
+		request.Host = host
+	}
+	return request, nil
+}
+
+// address returns the URL of the next request.
+func (c *Client) address(vars map[string]any) (string, error) {
+	text, err := c.request.URL.Expand(vars, url.QueryEscape)
+	if err != nil {
+		return "", fmt.Errorf("url: %w", err)
+	}
+	u, err := url.Parse(text)
+	if err != nil {
+		return "", errNoAddress
+	}
+	query := u.Query()
+	for name, template := range c.request.Query {
+		value, err := template.Expand(vars, nil)
+		if err != nil {
+			return "", fmt.Errorf("query %s: %w", name, err)
+		}
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	if len(c.request.Query) > 0 {
+		u.RawQuery = query.Encode()
+	}
+	return u.String(), nil
+}
+
+// decompressed returns what the body of an answer says. It begins to read only when it is read itself.
+func decompressed(response *http.Response) (io.Reader, error) {
+	switch encoding := strings.ToLower(response.Header.Get("Content-Encoding")); encoding {
+	case "", "identity":
+		return response.Body, nil
+	case "gzip", "x-gzip":
+		return &lazy{from: response.Body, open: func(r *bufio.Reader) (io.Reader, error) { return gzip.NewReader(r) }}, nil
+	case "deflate":
+		return &lazy{from: response.Body, open: inflate}, nil
+	default:
+		return nil, &EndError{Kind: EndProtocol, Reason: fmt.Sprintf("the content encoding %q was not offered", Clean(encoding))}
+	}
+}
+
+// inflate reads the format of zlib, which deflate means, or raw deflate, which some take it for.
+func inflate(r *bufio.Reader) (io.Reader, error) {
+	head, err := r.Peek(2)
+	if err != nil {
+		return nil, err
+	}
+	if head[0]&0x0f == 8 && (int(head[0])<<8|int(head[1]))%31 == 0 {
+		return zlib.NewReader(r)
+	}
+	return flate.NewReader(r), nil
+}
+
+// lazy opens a decompressor when something is read from it.
+type lazy struct {
+	from io.Reader
+	open func(*bufio.Reader) (io.Reader, error)
+	r    io.Reader
+}
+
+// Read implements io.Reader.
+func (l *lazy) Read(b []byte) (int, error) {
+	if l.r == nil {
+		r, err := l.open(bufio.NewReader(l.from))
+		if err != nil {
+			return 0, err
+		}
+		l.r = r
+	}
+	return l.r.Read(b)
+}

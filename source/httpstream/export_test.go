@@ -1,0 +1,4 @@
+package httpstream
+
+// NewFraming is for tests.
+var NewFraming = newFraming
