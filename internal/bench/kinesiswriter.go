@@ -37,15 +37,16 @@ const (
 // measureWriter compares what stream/kinesis sends with the loop of one PutRecord for each message, with what the shards take, and
 // with Redpanda Connect.
 func measureWriter(ctx context.Context, o *options, t *table) error {
-	runs := map[string][]float64{}
+	runs, cpu := map[string][]float64{}, map[string][]float64{}
 	for round := range o.rounds {
 		for _, name := range []string{"loop", "far", "limited", "discard", "rival"} {
-			rate, ok, err := writerRun(ctx, o, name)
+			r, ok, err := writerRun(ctx, o, name)
 			if err != nil {
 				return fmt.Errorf("%s: %w", name, err)
 			}
 			if ok {
-				runs[name] = append(runs[name], rate)
+				rate := r.Count / r.Seconds
+				runs[name], cpu[name] = append(runs[name], rate), append(cpu[name], r.cpu/r.Count*1e6)
 				progress("writer %d/%d: %-8s %s records/s", round+1, o.rounds, name, count(rate))
 			}
 		}
@@ -63,17 +64,19 @@ func measureWriter(ctx context.Context, o *options, t *table) error {
 			name: "WebSocket to a Kinesis that discards / Redpanda Connect", measured: span(runs["discard"], "msg/s"), against: span(runs["rival"], "msg/s"),
 			ratio: median(ratios(runs["discard"], runs["rival"])), wanted: 5,
 		})
+		t.note("WebSocket to Kinesis: %.2f CPU s per million messages, Redpanda Connect %.2f: %.1f times as much", median(cpu["discard"]), median(cpu["rival"]),
+			median(ratios(cpu["rival"], cpu["discard"])))
 	} else {
 		t.note("Redpanda Connect could not be built; WebSocket to a Kinesis that discards: %s", span(runs["discard"], "msg/s"))
 	}
 	return nil
 }
 
-// writerRun measures one writer once, in records a second.
-func writerRun(ctx context.Context, o *options, name string) (rate float64, ok bool, err error) {
+// writerRun measures one writer once.
+func writerRun(ctx context.Context, o *options, name string) (r report, ok bool, err error) {
 	dir, remove, err := o.scratch()
 	if err != nil {
-		return 0, false, err
+		return r, false, err
 	}
 	defer remove()
 	if name == "discard" || name == "rival" {
@@ -86,20 +89,19 @@ func writerRun(ctx context.Context, o *options, name string) (rate float64, ok b
 	program, _ := o.tool("leat")
 	s, err := startKinesis(ctx, program, filepath.Join(dir, "server"), flags...)
 	if err != nil {
-		return 0, false, err
+		return r, false, err
 	}
 	defer func() { _ = s.stop() }()
 	if err := newKinesisClient(s.url, 1).prepare(ctx, 4); err != nil {
-		return 0, false, err
+		return r, false, err
 	}
-	var r report
 	if name == "loop" {
 		r, err = runChild(ctx, "load", s.url, "1", "1", farSeconds)
 	} else {
 		pace := map[string]string{"far": "off", "limited": "auto"}[name]
 		r, err = runChild(ctx, "forward", s.url, filepath.Join(dir, "house"), farSeconds, pace)
 	}
-	return r.Count / r.Seconds, true, err
+	return r, true, err
 }
 
 // openKinesis opens an engine with its house in a folder, and runs it.
@@ -163,38 +165,38 @@ func forwardEvents(ctx context.Context, e *kinesis.Engine, writer int) {
 }
 
 // discardRun measures the way from a WebSocket to a Kinesis that discards.
-func discardRun(ctx context.Context, o *options, name, dir string) (rate float64, ok bool, err error) {
+func discardRun(ctx context.Context, o *options, name, dir string) (r report, ok bool, err error) {
 	messages := toKinesis
 	if name == "rival" {
 		messages = rivalToKinesis
 	}
 	program, have := o.tool("rival")
 	if name == "rival" && !have {
-		return 0, false, nil
+		return r, false, nil
 	}
 	s, err := send(messages)
 	if err != nil {
-		return 0, false, err
+		return r, false, err
 	}
 	defer s.stop()
 	d, err := discarding()
 	if err != nil {
-		return 0, false, err
+		return r, false, err
 	}
 	defer d.stop()
 	if name == "discard" {
-		r, err := runChild(ctx, "kinesis", s.url, d.url, strconv.Itoa(messages), dir)
-		return float64(messages) / r.Seconds, true, err
+		r, err = runChild(ctx, "kinesis", s.url, d.url, strconv.Itoa(messages), dir)
+	} else {
+		r, err = (&rivalWriter{program, dir, s, d}).run(ctx)
 	}
-	r := rivalWriter{program, dir, s, d}
-	seconds, err := r.run(ctx)
-	return float64(messages) / seconds, true, err
+	r.Count = float64(messages)
+	return r, true, err
 }
 
 // kinesisChild brings messages into Kinesis. Its arguments are both addresses, the number of messages and a folder.
 func kinesisChild(ctx context.Context, args []string) (r report, err error) {
 	want, _ := strconv.ParseInt(args[2], 10, 64)
-	e, end, err := openKinesis(ctx, kinesis.Config{Endpoint: args[1]}, filepath.Join(args[3], "house"))
+	e, end, err := openKinesis(ctx, kinesis.Config{Endpoint: args[1], Format: "cbor"}, filepath.Join(args[3], "house")) // as to AWS
 	if err != nil {
 		return r, err
 	}
@@ -221,7 +223,7 @@ type rivalWriter struct {
 	to           *discard
 }
 
-func (w *rivalWriter) run(ctx context.Context) (seconds float64, err error) {
+func (w *rivalWriter) run(ctx context.Context) (r report, err error) {
 	s, d := w.from, w.to
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
@@ -240,18 +242,20 @@ output:
 `, s.url, kinesisStream, d.url)
 	settings := filepath.Join(w.dir, "connect.yaml")
 	if err := os.WriteFile(settings, []byte(text), 0o600); err != nil {
-		return 0, err
+		return r, err
 	}
 	cmd := exec.CommandContext(ctx, w.program, "-c", settings) //nolint:gosec // a program that .ci/bench has built
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
-		return 0, err
+		return r, err
 	}
 	err = until(ctx, time.Millisecond, func() bool { return s.blast.Counts().Connections > 0 })
 	begun := time.Now()
 	if err == nil {
 		err = until(ctx, time.Millisecond, func() bool { return d.records.Load() >= rivalToKinesis })
 	}
-	seconds = time.Since(begun).Seconds()
-	return seconds, errors.Join(err, end(cmd, 3*time.Second))
+	r.Seconds = time.Since(begun).Seconds()
+	err = errors.Join(err, end(cmd, 3*time.Second))
+	r.cpu, _ = used(cmd.ProcessState)
+	return r, err
 }
