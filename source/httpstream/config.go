@@ -11,7 +11,7 @@ import (
 
 // Config are the settings of one provider.
 type Config struct {
-	source.Request `yaml:",inline"`
+	source.Request
 
 	// How the messages in the answer are told apart. "ndjson": lines that end in LF or CRLF; an empty line is a keep-alive. "json": JSON
 	// values one behind the other; white space between them is a keep-alive. "length": the length in bytes as decimal digits and a line
