@@ -126,7 +126,14 @@ func (m *Manager) pulse(ctx, late context.Context) {
 	if m.counts != nil {
 		every = min(pulseEvery, max(time.Second, m.Settings.GapRule.Reorder.Time))
 	}
-	for last := time.Now(); wait.For(ctx, every) == nil; {
+	beat := time.NewTicker(every)
+	defer beat.Stop()
+	for last := time.Now(); ; {
+		select {
+		case <-beat.C:
+		case <-ctx.Done():
+			return
+		}
 		if time.Since(last) < pulseEvery && !m.overdue() {
 			continue
 		}
