@@ -263,9 +263,8 @@ func plainPath(source string) (string, bool) {
 	return strings.TrimPrefix(path, "msg."), true
 }
 
-func compile(source string, options ...expr.Option) (*vm.Program, error) {
-	options = append(options, expr.AllowUndefinedVariables(), expr.DisableBuiltin("now"), expr.Patch(&memberNames{}))
-	program, err := expr.Compile(source, options...)
+func compile(source string) (*vm.Program, error) {
+	program, err := expr.Compile(source, expr.AllowUndefinedVariables(), expr.DisableBuiltin("now"), expr.Patch(&memberNames{}))
 	var at *file.Error
 	if errors.As(err, &at) {
 		return nil, fmt.Errorf("expression %q, column %d: %s", source, at.Column+1, at.Message)
