@@ -72,7 +72,7 @@ func newLong(days int, seed uint64) *long {
 		}
 		p.outages = append(p.outages, outage{from, from.Add(length)})
 	}
-	for at := p.started; at.Before(end); at = at.Add(3 * day) {
+	for at := p.started; at.Before(end); at = at.Add(2 * day) {
 		p.short = append(p.short, outage{at, at.Add(day)})
 	}
 	return p
