@@ -10,6 +10,7 @@ import (
 	"github.com/leatstream/leat/sink/sql"
 	"github.com/leatstream/leat/source"
 	"github.com/leatstream/leat/source/httpstream"
+	"github.com/leatstream/leat/source/sse"
 	"github.com/leatstream/leat/source/websocket"
 	"github.com/leatstream/leat/stream/kinesis"
 )
@@ -36,6 +37,10 @@ var sources = map[string]sourceAdapter{
 	"httpstream": {
 		config: func() any { return new(httpstream.Config) },
 		build:  func(c any) source.Source { return &httpstream.Source{Config: *c.(*httpstream.Config)} },
+	},
+	"sse": {
+		config: func() any { return new(sse.Config) },
+		build:  func(c any) source.Source { return &sse.Source{Config: *c.(*sse.Config)} },
 	},
 	"websocket": {
 		config: func() any { return new(websocket.Config) },

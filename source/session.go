@@ -49,6 +49,11 @@ func (m *Manager) start(late context.Context, s, before *session) {
 	}
 	m.mu.Lock()
 	s.span = m.cover.begin(s.after, m.Settings.CursorMode == inclusive)
+	if c, ok := s.conn.(Continuer); ok {
+		if does, known := c.Continues(); known {
+			s.span.resumed, s.span.unproven = does, false
+		}
+	}
 	m.sessions = append(m.sessions, s)
 	m.begun++
 	s.name = "connection " + strconv.FormatInt(m.begun, 10)

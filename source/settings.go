@@ -101,7 +101,15 @@ func (s *Settings) Check() error {
 // CheckCursor returns what is wrong with a cursor that the settings of an adapter use, or do not.
 func (s *Settings) CheckCursor(adapter any) error {
 	r, ok := adapter.(Resumer)
+	own, isReturner := adapter.(Returner)
+	returns := isReturner && own.Returns()
 	switch {
+	case returns && !s.Cursor.IsZero():
+		return &setting.FieldError{
+			Field: "cursor", Err: errors.New("a source of this type knows the position by itself, as it is set here"),
+			Hint: "leave cursor out",
+		}
+	case returns:
 	case !ok:
 	case !s.Cursor.IsZero() && !r.UsesCursor():
 		return &setting.FieldError{

@@ -70,7 +70,9 @@ func (s *slot) watch(ctx, late context.Context, current *session, age time.Durat
 // stored: one at a time, and only where a provider that goes back to the last stored event makes nothing double.
 func (s *slot) gone(current *session) <-chan struct{} {
 	settings := &s.m.Settings
-	if !ended(s.draining) || !settings.Cursor.IsZero() && settings.EventID.IsZero() {
+	r, returns := s.m.Source.(Returner)
+	back := !settings.Cursor.IsZero() || returns && r.Returns()
+	if !ended(s.draining) || back && settings.EventID.IsZero() {
 		return nil
 	}
 	return current.gone

@@ -70,6 +70,20 @@ type Resumer interface {
 	UsesCursor() bool
 }
 
+// Returner is implemented by a Source, and by its settings, that can go on where the last connection was left without the cursor of
+// Settings.
+type Returner interface {
+	// Returns reports whether it does: its connections set the cursor of their events, or the provider keeps for us
+	// what is not done with.
+	Returns() bool
+}
+
+// Continuer is implemented by a Conn that can know whether the provider goes on where the last connection was left.
+type Continuer interface {
+	// Continues reports whether it does, if that is known. Where it is not, a cursor that was asked for has to do.
+	Continues() (does, known bool)
+}
+
 // Aborter is implemented by a Conn that can be ended at once, without the goodbye of Close.
 type Aborter interface {
 	// Abort frees everything. It may be called at any time, and Close after it.
