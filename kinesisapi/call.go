@@ -1,6 +1,7 @@
 package kinesisapi
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/binary"
@@ -40,6 +41,7 @@ type call struct {
 	request *http.Request
 	scratch *scratch
 	keep    bool // the scratch must not be used again
+	turn    bool // it holds one of the places for large bodies
 
 	now  time.Time
 	body []byte
@@ -147,21 +149,58 @@ func (c *call) knownOr(kind string) string {
 	return kind
 }
 
-// readBody reports false if the body is too large or cannot be read.
+// readBody reports false if the body is too large. If it cannot be read, the connection is cut: no answer would be true, and whatever
+// has the status 4xx would keep clients from trying again.
 func (c *call) readBody() bool {
 	size := c.request.ContentLength
 	if size > maxBody {
 		return false
 	}
 	if size >= 0 {
+		if size > largeBody {
+			c.takeTurn()
+		}
 		c.scratch.body = grow(c.scratch.body, int(size))[:size]
 		_, err := io.ReadFull(c.request.Body, c.scratch.body)
+		c.cutIf(err)
 		c.body = c.scratch.body
-		return err == nil
+		return true
 	}
-	body, err := io.ReadAll(io.LimitReader(c.request.Body, maxBody+1))
-	c.body = body
-	return err == nil && len(body) <= maxBody
+	body := bytes.NewBuffer(c.scratch.body[:0])
+	n, err := body.ReadFrom(io.LimitReader(c.request.Body, largeBody))
+	c.cutIf(err)
+	if n == largeBody {
+		c.takeTurn()
+		_, err = body.ReadFrom(io.LimitReader(c.request.Body, maxBody+1-largeBody))
+		c.cutIf(err)
+	}
+	c.scratch.body, c.body = body.Bytes(), body.Bytes()
+	return len(c.body) <= maxBody
+}
+
+// takeTurn waits for a place for a large body.
+func (c *call) takeTurn() {
+	select {
+	case c.s.large <- struct{}{}:
+		c.turn = true
+	case <-c.ctx().Done():
+		c.cutIf(c.ctx().Err())
+	}
+}
+
+// endTurn gives the place to another one.
+func (c *call) endTurn() {
+	if c.turn {
+		c.turn = false
+		<-c.s.large
+	}
+}
+
+// cutIf ends the request without an answer if there is an error: to return would be to answer 200, which is to say that a put is stored.
+func (c *call) cutIf(err error) {
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
 }
 
 // grow returns b, empty, with room for n bytes.

@@ -13,6 +13,9 @@ import (
 // drainFor is how long requests that are under way may go on when the server is to end. Subscriptions are ended at once.
 const drainFor = 2 * time.Second
 
+// answerFor is how long a request may take until its answer has been read: a client that does not read holds up to 24 MiB.
+const answerFor = 2 * time.Minute
+
 // Serve serves h on l until ctx ends: HTTP/1.1 and HTTP/2, over TLS where cfg is not nil, else both in the clear (h2c), as SubscribeToShard
 // may need it. It closes l. At the end of ctx subscriptions of a *Server end at once. The error is nil at the end of ctx.
 func Serve(ctx context.Context, l net.Listener, h http.Handler, cfg *tls.Config) error {
@@ -24,8 +27,8 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, cfg *tls.Config)
 	defer stop()
 	s := &http.Server{
 		Handler: h, Protocols: protocols, TLSConfig: cfg,
-		// No WriteTimeout: a subscription lasts five minutes, and says when it is over.
-		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 5 * time.Minute, MaxHeaderBytes: 64 << 10,
+		// A subscription lasts longer, and takes both timeouts away.
+		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: answerFor, IdleTimeout: 5 * time.Minute, MaxHeaderBytes: 64 << 10,
 		BaseContext: func(net.Listener) context.Context { return base },
 		ErrorLog:    slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug),
 	}

@@ -94,16 +94,9 @@ func (s *Server) Gaps() int64 { return s.gaps.Load() }
 
 // ServeHTTP implements http.Handler. The path does not matter, as on AWS.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if size := r.ContentLength; size < 0 || size > largeBody {
-		select {
-		case s.large <- struct{}{}:
-			defer func() { <-s.large }()
-		case <-r.Context().Done():
-			return
-		}
-	}
 	work := s.scratch.Get().(*scratch)
 	c := &call{s: s, w: w, request: r, scratch: work}
+	defer c.endTurn()
 	c.serve()
 	if c.keep {
 		return // someone may still look at it

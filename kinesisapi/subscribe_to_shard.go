@@ -125,6 +125,8 @@ type push struct {
 // run sends until there is nothing more to send. Once it has begun, errors are frames.
 func (p *push) run(ctx context.Context) {
 	w := p.c.w
+	p.c.endTurn()
+	p.c.body, *p.c.scratch = nil, scratch{} // minutes are too long to keep the room of a put
 	p.out = http.NewResponseController(w)
 	defer p.patient(ctx)()
 	h := w.Header()

@@ -1,0 +1,147 @@
+package kinesisapi_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/leatstream/leat/internal/pipenet"
+	"github.com/leatstream/leat/kinesisapi"
+)
+
+// served runs f against kinesisapi.Serve, as leat dev and leat run call it.
+func served(t *testing.T, cfg kinesisapi.Config, f func(t *testing.T, s *subscriber)) {
+	bubble(t, cfg, func(t *testing.T, s *subscriber) {
+		network := pipenet.New()
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		listener := network.Listen("kinesis:80")
+		go func() { ended <- kinesisapi.Serve(ctx, listener, s.server, nil) }()
+		s.http = network.Client()
+		s.client = clientOver(s.url, s.http)
+		f(t, s)
+		s.http.CloseIdleConnections()
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// stalled is a body that ends too soon, two minutes after it has begun.
+type stalled struct{ begun bool }
+
+func (s *stalled) Read(p []byte) (int, error) {
+	if !s.begun {
+		s.begun = true
+		return copy(p, `{"StreamName":`), nil
+	}
+	time.Sleep(2 * time.Minute)
+	return 0, io.ErrUnexpectedEOF
+}
+
+// A put that waits for its turn when the server ends has no answer: an empty one with the status 200 would say that it is stored.
+func TestARequestThatIsNotTakenHasNoAnswer(t *testing.T) {
+	r := newRig(t, kinesisapi.Config{})
+	ctx, end := context.WithCancel(t.Context())
+	end()
+	put := func(ctx context.Context, body io.Reader) (rec *httptest.ResponseRecorder, cut any) {
+		req := httptest.NewRequestWithContext(ctx, http.MethodPost, "/", body)
+		req.ContentLength = 2 << 20
+		rec = httptest.NewRecorder()
+		defer func() { cut = recover() }()
+		r.server.ServeHTTP(rec, req)
+		return rec, nil
+	}
+	busy, entered := make([]*io.PipeWriter, 16), make(chan struct{})
+	for i := range busy {
+		body, w := io.Pipe()
+		busy[i] = w
+		go func() { _, _ = put(t.Context(), body) }()
+		go func() { _, _ = w.Write([]byte("{")); entered <- struct{}{} }()
+	}
+	for range busy {
+		<-entered
+	}
+	if rec, cut := put(ctx, strings.NewReader(strings.Repeat(" ", 2<<20))); cut != http.ErrAbortHandler {
+		t.Errorf("answered %d %q, %v", rec.Code, rec.Body, cut)
+	}
+	for _, w := range busy {
+		_ = w.Close()
+	}
+}
+
+// Subscriptions whose request came in chunks are none of the large bodies that take turns: they would keep all puts waiting.
+func TestSubscriptionsDoNotKeepTurns(t *testing.T) {
+	served(t, kinesisapi.Config{}, func(t *testing.T, s *subscriber) {
+		start := time.Now()
+		for i := range 18 {
+			consumer := s.register(t, fmt.Sprint("chunked", i))
+			req := s.request(t, "SubscribeToShard", "")
+			req.Body, req.ContentLength = io.NopCloser(strings.NewReader(
+				`{"ConsumerARN":"`+consumer+`","ShardId":"0","StartingPosition":{"Type":"LATEST"}}`+strings.Repeat(" ", 1<<20))), -1
+			answer, err := s.http.Do(req)
+			if err != nil || answer.StatusCode != http.StatusOK {
+				t.Fatal(answer, err)
+			}
+			defer answer.Body.Close()
+		}
+		if took := time.Since(start); took > time.Second {
+			t.Errorf("18 subscriptions begin within %v", took)
+		}
+	})
+}
+
+// A body that stops coming is no body that is too large: clients try again after a cut connection, and never after a 413.
+func TestABodyThatStopsIsNotTooLarge(t *testing.T) {
+	served(t, kinesisapi.Config{}, func(t *testing.T, s *subscriber) {
+		for _, size := range []int64{1000, 2 << 20, -1} {
+			req := s.request(t, "PutRecords", "")
+			req.Body, req.ContentLength = io.NopCloser(&stalled{}), size
+			if answer, err := s.http.Do(req); err == nil {
+				t.Errorf("%d bytes: got %d", size, answer.StatusCode)
+			}
+		}
+	})
+}
+
+// A client that does not read its answer is cut off: it holds the memory of the answer.
+func TestAnswersThatAreNotReadAreCutOff(t *testing.T) {
+	served(t, kinesisapi.Config{}, func(t *testing.T, s *subscriber) {
+		for range 4 {
+			s.put(t, strings.Repeat("x", 900_000))
+		}
+		_, text := s.iterate(t)
+		_, text, _ = strings.Cut(text, `"ShardIterator":"`)
+		it, _, _ := strings.Cut(text, `"`)
+		answer, err := s.http.Do(s.request(t, "GetRecords", `{"ShardIterator":"`+it+`"}`))
+		if err != nil || answer.StatusCode != http.StatusOK {
+			t.Fatal(answer, err)
+		}
+		synctest.Wait() // the server is blocked in a write
+		time.Sleep(3 * time.Minute)
+		if n, err := io.Copy(io.Discard, answer.Body); err == nil {
+			t.Errorf("%d bytes were kept for it", n)
+		}
+		_ = answer.Body.Close()
+	})
+}
+
+func (s *subscriber) iterate(t *testing.T) (status int, text string) {
+	answer, err := s.http.Do(s.request(t, "GetShardIterator", `{"StreamName":"orders","ShardId":"0","ShardIteratorType":"TRIM_HORIZON"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.StatusCode, string(body)
+}
