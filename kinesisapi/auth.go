@@ -7,8 +7,11 @@ import (
 	"github.com/leatstream/leat/kinesisapi/sigv4"
 )
 
-// authorize sets region and account from the signature of the request, which it verifies if the server has keys.
+// authorize sets region and account from the signature of the request, which it verifies if the server has keys, once.
 func (c *call) authorize() error {
+	if c.account != "" {
+		return nil
+	}
 	identity, err := c.identity()
 	if err != nil {
 		refused := (*sigv4.Error)(nil)

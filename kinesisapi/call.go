@@ -30,6 +30,8 @@ const (
 	// largeBody is the size above which bodies take turns: only so many are in memory at a time.
 	largeBody = 1 << 20
 	maxLarge  = 16
+	// maxDeadEnd is how much is read of a body that leads nowhere.
+	maxDeadEnd = 64 << 10
 	// maxKept is the size of buffers that are kept for later requests.
 	maxKept = 16 << 20
 )
@@ -238,6 +240,12 @@ func (c *call) cors(h http.Header) bool {
 
 // known goes on with a body of a content type that is served.
 func (c *call) known() {
+	if c.s.cfg.Keys != nil { // what strangers send is not worth the memory of its values
+		if err := c.authorize(); err != nil {
+			c.fail(err)
+			return
+		}
+	}
 	if c.op != nil && c.op.fast != nil && c.op.fast(c) {
 		if err := c.authorize(); err != nil {
 			c.fail(err)
@@ -344,7 +352,7 @@ func (c *call) fail(err error) {
 // deadEnd answers a request of the type application/json, which AWS recognises and serves nowhere.
 func (c *call) deadEnd() {
 	status, kind := http.StatusNotFound, "UnknownOperationException"
-	if _, err := parseJSON(c.body); err != nil {
+	if _, err := parseJSON(c.body[:min(len(c.body), maxDeadEnd)]); err != nil {
 		status, kind = http.StatusBadRequest, "SerializationException"
 	}
 	c.write(status, plainType, fmt.Appendf(nil, `{"Output":{"__type":"com.amazon.coral.service#%s"},"Version":"1.0"}`, kind))

@@ -107,6 +107,7 @@ func (g *getting) read() error {
 		g.batch, err = reader.Next(ctx, g.limit)
 		if gap := (*stream.GapError)(nil); errors.As(err, &gap) {
 			g.c.s.gaps.Add(1)
+			g.it.From = stream.After(gap.To)
 			continue
 		}
 		if errors.Is(err, io.EOF) {
@@ -115,9 +116,11 @@ func (g *getting) read() error {
 		if err != nil {
 			return err
 		}
-		if n := len(g.batch.Records); n == 0 || !g.batch.Records[n-1].Arrived.Before(horizon) {
+		n := len(g.batch.Records)
+		if n == 0 || !g.batch.Records[n-1].Arrived.Before(horizon) {
 			break
 		}
+		g.it.From = stream.After(g.batch.Records[n-1].Sequence) // not to be passed over again
 	}
 	g.expire(horizon)
 	return g.peek(ctx, reader)

@@ -13,6 +13,8 @@ import (
 
 	"github.com/leatstream/leat/internal/pipenet"
 	"github.com/leatstream/leat/kinesisapi"
+	"github.com/leatstream/leat/kinesisapi/sigv4"
+	"github.com/leatstream/leat/stream"
 )
 
 // served runs f against kinesisapi.Serve, as leat dev and leat run call it.
@@ -144,4 +146,79 @@ func (s *subscriber) iterate(t *testing.T) (status int, text string) {
 		t.Fatal(err)
 	}
 	return answer.StatusCode, string(body)
+}
+
+// At every time the shards that were open hold all hash keys: also in the second between the end of a shard and its children, and
+// before the stream was there.
+func TestShardsOfATimeHoldAllHashKeys(t *testing.T) {
+	direct(t, kinesisapi.Config{}, func(t *testing.T, b *directed) {
+		before := time.Now().Add(-time.Hour)
+		b.must("CreateStream", `{"StreamName":"s","ShardCount":1}`)
+		time.Sleep(time.Minute)
+		b.must("SplitShard", `{"StreamName":"s","ShardToSplit":"0","NewStartingHashKey":"99"}`)
+		time.Sleep(500 * time.Millisecond)
+		check := func(filter string) {
+			t.Helper()
+			text := b.must("ListShards", `{"StreamName":"s","ShardFilter":{`+filter+`}}`)
+			if strings.Count(text, `"ShardId"`) != 1 || !strings.Contains(text, "shardId-000000000000") {
+				t.Errorf("%s: %s", filter, text)
+			}
+		}
+		check(fmt.Sprintf(`"Type":"AT_TIMESTAMP","Timestamp":%d.5`, time.Now().Unix()))
+		check(fmt.Sprintf(`"Type":"AT_TIMESTAMP","Timestamp":%d`, before.Unix()))
+		time.Sleep(24 * time.Hour)
+		check(`"Type":"AT_TRIM_HORIZON"`)
+	})
+}
+
+// A token does not lead to a gap, or through expired records, a second time.
+func TestATokenLeadsBehindWhatIsGone(t *testing.T) {
+	direct(t, kinesisapi.Config{}, func(t *testing.T, b *directed) {
+		b.must("CreateStream", `{"StreamName":"s","ShardCount":1}`)
+		b.must("PutRecord", `{"StreamName":"s","PartitionKey":"k","Data":"MQ=="}`)
+		first := b.must("PutRecord", `{"StreamName":"s","PartitionKey":"k","Data":"MQ=="}`)
+		_, number, _ := strings.Cut(first, `"SequenceNumber":"`)
+		b.must("PutRecord", `{"StreamName":"s","PartitionKey":"k","Data":"Mg=="}`)
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() { _ = b.engine.Run(ctx) }()
+		time.Sleep(25 * time.Hour)
+		text := b.must("GetShardIterator", `{"StreamName":"s","ShardId":"0","ShardIteratorType":"AFTER_SEQUENCE_NUMBER","StartingSequenceNumber":"`+
+			strings.TrimSuffix(number, `"}`)+`"}`)
+		for range 3 {
+			_, text, _ = strings.Cut(text, `ShardIterator":"`)
+			it, _, _ := strings.Cut(text, `"`)
+			text = b.must("GetRecords", `{"ShardIterator":"`+it+`"}`)
+		}
+		if b.server.Gaps() != 1 {
+			t.Errorf("one gap is counted %d times", b.server.Gaps())
+		}
+		cancel()
+		synctest.Wait()
+	})
+}
+
+// With keys, what a stranger sends is not read before its signature.
+func TestStrangersAreRefusedFirst(t *testing.T) {
+	r := newRig(t, kinesisapi.Config{Keys: &sigv4.Verifier{Keys: map[string]sigv4.Key{"AKIDEXAMPLE": {Secret: "secret"}}}})
+	for _, target := range []string{list, "Kinesis_20131202.PutRecords", "Kinesis_20131202.Nothing"} {
+		rec := raw{target: target, content: jsonType, body: `{"broken":[0,0,0`, header: signed()}.send(r.server)
+		if rec.Code != 400 || strings.Contains(rec.Body.String(), "Serialization") || strings.Contains(rec.Body.String(), "UnknownOperation") {
+			t.Errorf("%s: %d %s", target, rec.Code, rec.Body)
+		}
+	}
+}
+
+// A single record that an engine refuses is answered so that clients try again.
+func TestARefusedRecordIsTriedAgain(t *testing.T) {
+	r := newRig(t, kinesisapi.Config{})
+	r.must(t, "CreateStream", `{"StreamName":"s","ShardCount":1}`)
+	broken := &failing{Engine: r.engine, err: &stream.PartialError{Refused: [][]int{{0}}, Err: stream.ErrFull}}
+	server, err := kinesisapi.New(kinesisapi.Config{Engine: broken, Admin: broken})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec := raw{target: "Kinesis_20131202.PutRecord", content: jsonType, body: `{"StreamName":"s","PartitionKey":"a","Data":"MQ=="}`, header: signed()}.send(server)
+	if rec.Code != 500 || !strings.Contains(rec.Body.String(), "InternalFailureException") {
+		t.Errorf("%d %s", rec.Code, rec.Body)
+	}
 }

@@ -15,7 +15,7 @@ import (
 //
 // Leat does the same.
 //
-// Differences: with a NextToken AWS is not known to look at ShardFilter; Leat ignores it, the token has its own.
+// Differences: AT_TIMESTAMP before the creation of the stream is AT_TRIM_HORIZON. With a NextToken AWS is not known to look at ShardFilter; Leat ignores it, the token has its own.
 
 // listing is what a NextToken of ListShards stands for.
 type listing struct {
@@ -111,6 +111,9 @@ func (c *call) checkFilter(filter *value) error {
 // filter returns the shards that the filter chooses.
 func (c *call) filter(shards []stream.Shard, l *listing, v *streamView) ([]stream.Shard, error) {
 	horizon := v.horizon(c.now)
+	if first := v.info.Created; horizon.Before(first) {
+		horizon = first
+	}
 	at := time.UnixMilli(l.At)
 	if at.Before(horizon) {
 		at = horizon
@@ -118,9 +121,6 @@ func (c *call) filter(shards []stream.Shard, l *listing, v *streamView) ([]strea
 	keep := func(*stream.Shard) bool { return true }
 	switch l.Filter {
 	case "AT_TRIM_HORIZON":
-		if first := v.info.Created; horizon.Before(first) {
-			horizon = first
-		}
 		keep = func(s *stream.Shard) bool { return openAt(s, horizon) }
 	case "AT_LATEST":
 		keep = (*stream.Shard).Open
@@ -140,5 +140,5 @@ func (c *call) filter(shards []stream.Shard, l *listing, v *streamView) ([]strea
 
 // openAt reports whether a shard was open at a time.
 func openAt(s *stream.Shard, at time.Time) bool {
-	return !s.Created.After(at) && (s.Open() || !s.Closed.Before(at))
+	return !s.Created.After(at) && (s.Open() || at.Before(handedOver(s)))
 }

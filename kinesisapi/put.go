@@ -22,6 +22,9 @@ type puts struct {
 	failed  int             // how many were refused
 }
 
+// internalFailure is the code of a record that is refused for no fault of its own.
+const internalFailure = "InternalFailure"
+
 // refusal says why one record was not stored; the zero refusal is none.
 type refusal struct{ code, text string }
 
@@ -153,7 +156,7 @@ func (p *puts) spread(placed []stream.Placed, partial *stream.PartialError) {
 	}
 	for _, put := range partial.Refused {
 		for _, i := range put {
-			p.refuse(index[i], refusal{"InternalFailure", "Internal service failure."})
+			p.refuse(index[i], refusal{internalFailure, "Internal service failure."})
 		}
 	}
 }

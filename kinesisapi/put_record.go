@@ -32,6 +32,9 @@ func (c *call) putRecord() error {
 	if err := p.write(); err != nil {
 		return err
 	}
+	if p.failed > 0 && p.refused[0].code == internalFailure {
+		return internal(p.refused[0].text) // clients try again by the status
+	}
 	if p.failed > 0 {
 		return failure(p.refused[0].code, "%s", p.refused[0].text)
 	}

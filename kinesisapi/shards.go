@@ -18,8 +18,12 @@ func (c *call) shards(v *streamView) ([]stream.Shard, error) {
 		return nil, err
 	}
 	horizon := v.horizon(c.now)
-	return slices.DeleteFunc(shards, func(s stream.Shard) bool { return !s.Open() && s.Closed.Before(horizon) }), nil
+	return slices.DeleteFunc(shards, func(s stream.Shard) bool { return !s.Open() && !horizon.Before(handedOver(&s)) }), nil
 }
+
+// handedOver is when the children of a closed shard open, which is later than its end. Until then the shard counts as open, and is kept:
+// at no time may a part of the hash keys belong to no shard, or a consumer that begins there never reads it.
+func handedOver(s *stream.Shard) time.Time { return s.Closed.Add(time.Second) }
 
 // horizon is the time before which records and closed shards are expired, whether or not they are still on disk.
 func (v *streamView) horizon(now time.Time) time.Time {
