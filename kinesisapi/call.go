@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -213,10 +215,17 @@ func grow(b []byte, n int) []byte {
 	return b[:0]
 }
 
-// cors answers a preflight and reports that it did; other requests of a browser get the headers that let it read the answer.
+// cors answers a preflight and reports that it did; other requests of a browser get the headers that let it read the answer. Without
+// keys only pages of this machine are answered: any other one, wherever its name leads to, could read and delete every stream here, as
+// browsers reach loopback.
 func (c *call) cors(h http.Header) bool {
-	if c.request.Header.Get("Origin") == "" {
+	origin := c.request.Header.Get("Origin")
+	if origin == "" {
 		return false
+	}
+	if c.s.cfg.Keys == nil && !ofThisMachine(origin) {
+		c.accessDenied()
+		return true
 	}
 	h.Set("Access-Control-Allow-Origin", "*")
 	if c.request.Method != http.MethodOptions {
@@ -236,6 +245,12 @@ func (c *call) cors(h http.Header) bool {
 	h.Set("Content-Length", "0")
 	c.w.WriteHeader(http.StatusOK)
 	return true
+}
+
+// ofThisMachine reports whether a page comes from this machine.
+func ofThisMachine(origin string) bool {
+	u, err := url.Parse(origin)
+	return err == nil && (u.Hostname() == "localhost" || net.ParseIP(u.Hostname()).IsLoopback())
 }
 
 // known goes on with a body of a content type that is served.

@@ -222,3 +222,32 @@ func TestARefusedRecordIsTriedAgain(t *testing.T) {
 		t.Errorf("%d %s", rec.Code, rec.Body)
 	}
 }
+
+// Without keys a page of another machine reads and changes nothing, also if its name leads here (DNS rebinding). With keys it may try.
+func TestPagesOfOtherMachines(t *testing.T) {
+	open := newRig(t, kinesisapi.Config{})
+	open.must(t, "CreateStream", `{"StreamName":"s","ShardCount":1}`)
+	keys := newRig(t, kinesisapi.Config{Keys: &sigv4.Verifier{Keys: map[string]sigv4.Key{"AKIDEXAMPLE": {Secret: "secret"}}}})
+	for _, c := range []struct {
+		origin string
+		server http.Handler
+		good   bool
+	}{
+		{"http://127.0.0.1:8080", open.server, true},
+		{"https://[::1]", open.server, true},
+		{"https://example.com", open.server, false},
+		{"http://localhost.example.com:4567", open.server, false},
+		{"http://192.168.0.7", open.server, false},
+		{"null", open.server, false},
+		{"https://example.com", keys.server, true},
+	} {
+		for _, method := range []string{http.MethodOptions, http.MethodPost} {
+			header := signed()
+			header["Origin"] = c.origin
+			rec := raw{method: method, target: "Kinesis_20131202.DeleteStream", content: jsonType, body: `{"StreamName":"none"}`, header: header}.send(c.server)
+			if got := rec.Header().Get("Access-Control-Allow-Origin") == "*" && rec.Code != 403; got != c.good {
+				t.Errorf("%s from %s: %d %v", method, c.origin, rec.Code, rec.Header())
+			}
+		}
+	}
+}

@@ -137,7 +137,7 @@ func TestBodyLimit(t *testing.T) {
 func TestCORS(t *testing.T) {
 	r := newRig(t, kinesisapi.Config{})
 	preflight := raw{method: http.MethodOptions, header: map[string]string{
-		"Origin": "https://example.com", "Access-Control-Request-Headers": "x-amz-target", "Access-Control-Request-Method": "POST",
+		"Origin": "http://localhost:3000", "Access-Control-Request-Headers": "x-amz-target", "Access-Control-Request-Method": "POST",
 	}}.send(r.server)
 	want := map[string]string{
 		"Access-Control-Allow-Origin": "*", "Access-Control-Allow-Headers": "x-amz-target", "Access-Control-Allow-Methods": "POST",
@@ -152,7 +152,7 @@ func TestCORS(t *testing.T) {
 		t.Errorf("preflight: %d %v", preflight.Code, preflight.Header())
 	}
 	header := signed()
-	header["Origin"] = "https://example.com"
+	header["Origin"] = "http://localhost:3000"
 	rec := raw{target: list, content: jsonType, body: "{}", header: header}.send(r.server)
 	if rec.Code != 200 || rec.Header().Get("Access-Control-Allow-Origin") != "*" ||
 		rec.Header().Get("Access-Control-Expose-Headers") != "x-amzn-RequestId,x-amzn-ErrorType,x-amz-request-id,x-amz-id-2,x-amzn-ErrorMessage,Date" {

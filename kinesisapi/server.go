@@ -27,6 +27,7 @@ type Config struct {
 	Region string
 
 	// Keys verifies signatures. nil: requests must carry one, as the SDKs send it, but only its region and account are looked at.
+	// Pages that a browser has from another machine are then refused.
 	Keys *sigv4.Verifier
 
 	// Delay is how long streams and consumers stay in CREATING, UPDATING and DELETING. 0: such states are never seen.
