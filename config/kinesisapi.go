@@ -75,11 +75,7 @@ func (k *KinesisAPI) Check() error {
 	if stream.CheckName(k.Region) != nil {
 		errs = append(errs, setting.FieldErrorf("region", "expected a name such as us-east-1, got %q", k.Region))
 	}
-	for i := range k.Keys {
-		if a := k.Keys[i].Account; a != "" && !isAccount(a) {
-			errs = append(errs, setting.FieldErrorf("keys["+strconv.Itoa(i)+"].account", "expected 12 digits, got %q", a))
-		}
-	}
+	errs = append(errs, k.checkKeys()...)
 	if (k.TLS.Certificate == "") != (k.TLS.Key == "") {
 		errs = append(errs, setting.FieldErrorf("tls", "certificate and key are needed together"))
 	}
@@ -90,6 +86,25 @@ func (k *KinesisAPI) Check() error {
 		})
 	}
 	return errors.Join(errs...)
+}
+
+// checkKeys refuses keys that protect nothing: without a secret anyone can sign, and of two secrets of one id only one would count.
+func (k *KinesisAPI) checkKeys() (errs []error) {
+	seen := map[string]bool{}
+	for i := range k.Keys {
+		key, at := &k.Keys[i], "keys["+strconv.Itoa(i)+"]."
+		if key.AccessKey == "" || seen[key.AccessKey] {
+			errs = append(errs, setting.FieldErrorf(at+"access_key", "expected an id that no other key has, got %q", key.AccessKey))
+		}
+		seen[key.AccessKey] = true
+		if key.SecretKey.IsZero() {
+			errs = append(errs, setting.FieldErrorf(at+"secret_key", "expected a secret, got an empty one"))
+		}
+		if a := key.Account; a != "" && !isAccount(a) {
+			errs = append(errs, setting.FieldErrorf(at+"account", "expected 12 digits, got %q", a))
+		}
+	}
+	return errs
 }
 
 func isAccount(s string) bool { return len(s) == 12 && strings.Trim(s, "0123456789") == "" }
