@@ -29,7 +29,7 @@ const (
 
 	// maxBody holds a PutRecords of 10 MiB, which base64 makes 13.4 MiB of, and the JSON around it.
 	maxBody = 20 << 20
-	// largeBody is the size above which bodies take turns: only so many are in memory at a time.
+	// largeBody is the size above which bodies take turns: only so many are in memory at a time, and so many answers.
 	largeBody = 1 << 20
 	maxLarge  = 16
 	// maxDeadEnd is how much is read of a body that leads nowhere.
@@ -44,8 +44,8 @@ type call struct {
 	w       http.ResponseWriter
 	request *http.Request
 	scratch *scratch
-	keep    bool // the scratch must not be used again
-	turn    bool // it holds one of the places for large bodies
+	keep    bool          // the scratch must not be used again
+	turn    chan struct{} // where it holds a place: for large bodies, or for full answers
 
 	now  time.Time
 	body []byte
@@ -186,7 +186,7 @@ func (c *call) readBody() bool {
 func (c *call) takeTurn() {
 	select {
 	case c.s.large <- struct{}{}:
-		c.turn = true
+		c.turn = c.s.large
 	case <-c.ctx().Done():
 		c.cutIf(c.ctx().Err())
 	}
@@ -194,9 +194,9 @@ func (c *call) takeTurn() {
 
 // endTurn gives the place to another one.
 func (c *call) endTurn() {
-	if c.turn {
-		c.turn = false
-		<-c.s.large
+	if c.turn != nil {
+		<-c.turn
+		c.turn = nil
 	}
 }
 

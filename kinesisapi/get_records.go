@@ -21,7 +21,8 @@ import (
 // Leat does the same and never answers a record that is not durable. Records older than the retention are not answered, on disk or not. Where
 // records are gone (retention has passed the position, or the disk has lost them) it goes on behind them; Server.Gaps counts that.
 //
-// Limits: with Config.Throttle 5 calls and 2 MiB per second and shard, and a pause of 5 seconds after an answer of 10 MiB.
+// Limits: while 16 answers are on their way, further ones have 1 MiB at most. With Config.Throttle 5 calls and 2 MiB per second
+// and shard, and a pause of 5 seconds after an answer of 10 MiB.
 //
 // Differences: MillisBehindLatest is the age of the last record if more wait; AWS publishes no formula.
 
@@ -47,6 +48,9 @@ func (c *call) getRecords() error {
 		return err
 	}
 	g := getting{c: c, v: v, it: it, limit: stream.Limit{Records: c.in.intOr("Limit", 10_000), NoWait: true}}
+	if !c.mayBeFull() {
+		g.limit.Bytes = largeBody
+	}
 	if err := g.read(); err != nil {
 		if errors.Is(err, stream.ErrNoStream) || errors.Is(err, stream.ErrNoShard) {
 			return c.asNoShard(nil, it.Shard)
@@ -55,6 +59,21 @@ func (c *call) getRecords() error {
 	}
 	c.s.throttle.answered(c, v, &g.batch)
 	return g.answer()
+}
+
+// mayBeFull takes a place for a full answer, if one is free. Others are answered less, and nobody waits: a client that does not read keeps
+// its answer in memory.
+func (c *call) mayBeFull() bool {
+	if c.turn != nil {
+		return false
+	}
+	select {
+	case c.s.full <- struct{}{}:
+		c.turn = c.s.full
+		return true
+	default:
+		return false
+	}
 }
 
 // openIterator opens the token of the request and goes to the place that it names.

@@ -251,3 +251,38 @@ func TestPagesOfOtherMachines(t *testing.T) {
 		}
 	}
 }
+
+// Clients that do not read make the answers of others smaller, and keep nobody waiting.
+func TestFullAnswersAreFew(t *testing.T) {
+	served(t, kinesisapi.Config{}, func(t *testing.T, s *subscriber) {
+		for range 4 {
+			s.put(t, strings.Repeat("x", 900_000))
+		}
+		_, text := s.iterate(t)
+		_, text, _ = strings.Cut(text, `"ShardIterator":"`)
+		it, _, _ := strings.Cut(text, `"`)
+		get := func() *http.Response {
+			answer, err := s.http.Do(s.request(t, "GetRecords", `{"ShardIterator":"`+it+`"}`))
+			if err != nil || answer.StatusCode != http.StatusOK {
+				t.Fatal(answer, err)
+			}
+			return answer
+		}
+		var deaf []*http.Response
+		for range 16 {
+			deaf = append(deaf, get())
+		}
+		for _, want := range []int{1, 4} {
+			answer := get()
+			body, err := io.ReadAll(answer.Body)
+			if got := strings.Count(string(body), `"Data"`); err != nil || got != want || !strings.Contains(string(body), "NextShardIterator") {
+				t.Errorf("got %d records, want %d: %v", got, want, err)
+			}
+			_ = answer.Body.Close()
+			for _, d := range deaf {
+				_ = d.Body.Close()
+			}
+			synctest.Wait()
+		}
+	})
+}

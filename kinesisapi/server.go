@@ -55,6 +55,7 @@ type Server struct {
 	scratch  sync.Pool // of *scratch
 	throttle throttle
 	large    chan struct{} // holds one for every large body in memory
+	full     chan struct{} // holds one for every GetRecords that may have a full answer in memory
 
 	subscriptions subscriptions
 
@@ -85,7 +86,7 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{cfg: cfg, log: cfg.Logger, large: make(chan struct{}, maxLarge)}
+	s := &Server{cfg: cfg, log: cfg.Logger, large: make(chan struct{}, maxLarge), full: make(chan struct{}, maxLarge)}
 	s.scratch.New = func() any { return &scratch{} }
 	return s, nil
 }
