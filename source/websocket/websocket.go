@@ -109,7 +109,7 @@ func (s *Source) dial(ctx context.Context, address string) (*conn, error) {
 	if s.Config.Compression == "off" {
 		mode = websocket.CompressionDisabled
 	}
-	ws, response, err := websocket.Dial(ctx, address, &websocket.DialOptions{
+	ws, response, err := websocket.Dial(ctx, address, &websocket.DialOptions{ //nolint:bodyclose // the library has closed it
 		HTTPClient: s.client, HTTPHeader: header, CompressionMode: mode, Host: header.Get("Host"), OnPongReceived: c.pong,
 	})
 	if err != nil {
