@@ -68,6 +68,22 @@ type Answer struct {
 // Abort ends the reading of the body at once. It may be called at any time and more than once.
 func (a *Answer) Abort() { a.stop() }
 
+// StartTaping tells the Tape of a context of the answer, and of the body of the request. Without a Tape it returns nil.
+func (a *Answer) StartTaping(ctx context.Context) *Taping {
+	if TapeOf(ctx) == nil {
+		return nil
+	}
+	request := a.response.Request
+	t := StartTaping(ctx, request.URL.String())
+	if request.GetBody != nil && request.ContentLength > 0 {
+		if body, err := request.GetBody(); err == nil {
+			text, _ := io.ReadAll(body) // a text in memory
+			t.Out(text, false)
+		}
+	}
+	return t
+}
+
 // Close ends the request. After a body that was read to its end the connection is used again. It is not called while the body is read.
 func (a *Answer) Close() {
 	_ = a.response.Body.Close()

@@ -25,6 +25,9 @@ const (
 // the caller of Next works. A Conn embeds it and has Next, Wait and Signs from it. What is held is bounded: behind that
 // the offering goroutine waits, and with it the provider. NewFeed makes one.
 type Feed struct {
+	// Tape records the end, and is Left by Abort of Reading; nil: nothing is recorded. It is set before reading begins.
+	Tape *Taping
+
 	settle  time.Duration
 	over    chan struct{} // closed when err is set
 	changed chan struct{} // buffered by one: something to hand out
@@ -165,6 +168,7 @@ func (f *Feed) wait(ctx context.Context) error {
 
 // End tells why nothing more will be received. It is called once, behind all that was offered.
 func (f *Feed) End(err error) {
+	f.Tape.Ended(err)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.err = err

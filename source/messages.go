@@ -175,7 +175,11 @@ func (m *Messages) whole(ctx context.Context, size int) error {
 		return m.tooLarge(ctx, int64(len(content)))
 	case m.Message != nil:
 		return m.Message(ctx, content)
-	case len(content) == 0:
+	}
+	if m.Feed.Tape != nil {
+		m.Feed.Tape.In(TapeEntry{Time: m.arrived, Data: content})
+	}
+	if len(content) == 0 {
 		return m.Alive(ctx)
 	}
 	m.Add(leat.Event{Data: content})
@@ -220,6 +224,7 @@ func (m *Messages) Alive(ctx context.Context) error {
 
 // Skip tells of a message that was left out, behind what was added.
 func (m *Messages) Skip(ctx context.Context, skip *SkipError) error {
+	m.Feed.Tape.Skipped(skip)
 	if err := m.flush(ctx); err != nil {
 		return err
 	}

@@ -30,6 +30,7 @@ func (r *Reading) Close() error {
 
 // Abort implements Aborter.
 func (r *Reading) Abort() {
+	r.Tape.Left()
 	r.abort()
 	r.stop()
 	r.done.Wait()

@@ -36,6 +36,7 @@ func (s *Source) Open(ctx context.Context, after leat.Cursor) (source.Conn, erro
 		Feed: source.NewFeed(source.Settle), Framing: newFraming(s.Config.Framing), Limit: s.Config.MaxMessage,
 		Silence: s.Config.Silence, Abort: answer.Abort,
 	}
+	m.Feed.Tape = answer.StartTaping(ctx)
 	return source.StartReading(m.Feed, answer.Abort, func(ctx context.Context) error {
 		defer answer.Close()
 		return m.Run(ctx, answer.Body)

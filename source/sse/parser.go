@@ -55,6 +55,7 @@ func (p *parser) line(ctx context.Context, line []byte) error {
 		if p.begun {
 			return nil
 		}
+		p.out.Feed.Tape.In(source.TapeEntry{})
 		return p.out.Alive(ctx)
 	}
 	name, value, _ := bytes.Cut(line, []byte(":"))
@@ -105,9 +106,11 @@ func (p *parser) dispatch(ctx context.Context) error {
 	q := *p
 	p.begun, p.data, p.lines, p.kind, p.id, p.hasID, p.over = false, nil, 0, "", "", false, 0
 	kind := cmp.Or(q.kind, "message")
-	switch {
-	case q.over > 0:
+	if q.over > 0 {
 		return p.out.Skip(ctx, source.TooLarge(q.over, p.config.MaxMessage))
+	}
+	p.out.Feed.Tape.In(source.TapeEntry{Data: q.data, Event: q.kind, ID: q.id})
+	switch {
 	case slices.Contains(p.config.EndEvents, kind):
 		return &source.EndError{Kind: source.EndClose, Reason: source.Clean(kind + " " + string(q.data))}
 	case q.lines == 0, len(p.config.Events) > 0 && !slices.Contains(p.config.Events, kind):

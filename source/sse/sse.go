@@ -48,6 +48,7 @@ func (s *Source) Open(ctx context.Context, after leat.Cursor) (source.Conn, erro
 		return nil, err
 	}
 	p := newParser(&s.Config, answer.Abort)
+	p.out.Feed.Tape = answer.StartTaping(ctx)
 	return source.StartReading(p.out.Feed, answer.Abort, func(ctx context.Context) error {
 		defer answer.Close()
 		return p.ended(p.out.Run(ctx, answer.Body))

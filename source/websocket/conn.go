@@ -58,6 +58,7 @@ func (c *conn) start() {
 // Close implements source.Conn. It says goodbye and waits a second at most for the answer. What has been read is still
 // handed out by Next.
 func (c *conn) Close() error {
+	c.Tape.Left()
 	if c.closing.CompareAndSwap(false, true) && c.Ended() == nil {
 		c.goodbye(websocket.StatusNormalClosure)
 	}
@@ -73,6 +74,7 @@ func (c *conn) goodbye(code websocket.StatusCode) {
 
 // Abort implements source.Aborter.
 func (c *conn) Abort() {
+	c.Tape.Left()
 	_ = c.raw.Close() // CloseNow waits for a goodbye that has begun
 	_ = c.ws.CloseNow()
 	c.stop()

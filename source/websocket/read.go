@@ -50,7 +50,7 @@ func (c *conn) receive(ctx context.Context) {
 // message reads one message into the chunk. One that is too large it reads past; with an error beside it, it was so large that
 // the connection is given up.
 func (c *conn) message() (data []byte, skip *source.SkipError, err error) {
-	_, body, err := c.ws.Reader(context.Background()) // the end of raw ends it
+	kind, body, err := c.ws.Reader(context.Background()) // the end of raw ends it
 	if err != nil {
 		return nil, nil, err
 	}
@@ -67,9 +67,16 @@ func (c *conn) message() (data []byte, skip *source.SkipError, err error) {
 		case size > limit:
 			c.chunk = nil
 			skip, err := c.discard(r, int64(size))
+			if skip != nil {
+				c.Tape.Skipped(skip)
+			}
 			return nil, skip, err
 		case errors.Is(err, io.EOF):
-			return c.chunk.Cut(start), nil, nil
+			data := c.chunk.Cut(start)
+			if c.Tape != nil {
+				c.Tape.In(source.TapeEntry{Time: c.arrived, Data: data, Binary: kind == websocket.MessageBinary})
+			}
+			return data, nil, nil
 		case err != nil:
 			return nil, nil, err
 		}

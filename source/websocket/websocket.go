@@ -44,7 +44,9 @@ func (s *Source) Open(ctx context.Context, after leat.Cursor) (source.Conn, erro
 	if err != nil {
 		return nil, err
 	}
-	if err := s.subscribe(ctx, c.ws, vars); err != nil {
+	c.Tape = source.StartTaping(ctx, address)
+	if err := s.subscribe(ctx, c, vars); err != nil {
+		c.Tape.Ended(err)
 		_ = c.ws.CloseNow()
 		return nil, err
 	}
@@ -130,7 +132,7 @@ func below(c net.Conn) net.Conn {
 	}
 }
 
-func (s *Source) subscribe(ctx context.Context, ws *websocket.Conn, vars map[string]any) error {
+func (s *Source) subscribe(ctx context.Context, c *conn, vars map[string]any) error {
 	if s.Config.Subscribe.IsZero() {
 		return nil
 	}
@@ -138,10 +140,11 @@ func (s *Source) subscribe(ctx context.Context, ws *websocket.Conn, vars map[str
 	defer cancel()
 	text, err := s.Config.Subscribe.text.Expand(vars, nil)
 	if err == nil {
-		err = ws.Write(ctx, websocket.MessageText, []byte(text))
+		err = c.ws.Write(ctx, websocket.MessageText, []byte(text))
 	}
 	if err != nil {
 		return &source.EndError{Kind: source.EndSubscribe, Err: err}
 	}
+	c.Tape.Out([]byte(text), false)
 	return nil
 }
