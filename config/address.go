@@ -9,6 +9,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/leatstream/leat/internal/setting"
 	"go.yaml.in/yaml/v4"
 )
 
@@ -43,10 +44,6 @@ type credential struct {
 var (
 	userInfo  = regexp.MustCompile(`://([^/\s"']+)@`)
 	parameter = regexp.MustCompile(`[?&;]([\w.%\[\]-]+)=((?:\$?\$\{[^}]*\}|[^&;#\s"'])+)`)
-
-	// secretParameter tells names of query parameters that hold a secret.
-	secretParameter = regexp.MustCompile(`(?i)token|secret|passw|signature|credential|(api|access|private|auth|account|subscription)[_.-]?key|authoriz|authent` +
-		`|(^|[^a-z])(key|auth|sig|pass|pwd|jwt|hmac)([^a-z]|$)`)
 )
 
 // credentials returns the secret parts of the addresses in a text: the password, and parameters with a telling name.
@@ -61,7 +58,7 @@ func credentials(text string) []credential {
 		}
 	}
 	for _, m := range parameter.FindAllStringSubmatchIndex(text, -1) {
-		if name := text[m[2]:m[3]]; secretParameter.MatchString(name) {
+		if name := text[m[2]:m[3]]; setting.Telling(name) {
 			found = append(found, credential{"the parameter " + name, m[4], m[5]})
 		}
 	}

@@ -69,6 +69,8 @@ type Config struct {
 	// Files are the files that ${file:…} and ${credential:…} have read, sorted. When one of
 	// them changes, the configuration has to be loaded again.
 	Files []string `yaml:"-"`
+
+	secrets []NamedSecret // without those of the adapters
 }
 
 // Stream is one entry of streams.

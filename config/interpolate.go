@@ -194,6 +194,7 @@ func (d *decoder) lookup(f form) (string, *report) {
 	case f.kind == formDefault && value == "":
 		return f.rest, nil
 	}
+	d.reference(f.name, value)
 	return value, nil
 }
 
@@ -222,6 +223,7 @@ func (d *decoder) readSecret(text, path string) (string, *report) {
 		value = strings.TrimSuffix(value, "\r")
 	}
 	d.secrets = append(d.secrets, value)
+	d.reference(path, value)
 	return value, nil
 }
 

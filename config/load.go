@@ -81,6 +81,7 @@ func (l *loader) load(inputs []Input) (*Config, Diagnostics) {
 	l.places()
 	l.idle(inputs)
 	l.config.Files = slices.Sorted(maps.Keys(l.files))
+	l.literalSecrets()
 	return &l.config, l.diagnostics()
 }
 

@@ -82,7 +82,7 @@ func (d *decoder) scalar(s slot, v reflect.Value, n *yaml.Node) bool {
 	switch {
 	case k == kindSecret:
 		d.secret(s, n)
-	case v.Type() == templateType && secretParameter.MatchString(s.name[strings.LastIndexByte(s.name, '.')+1:]) && literal(n.Value):
+	case v.Type() == templateType && setting.Telling(s.name[strings.LastIndexByte(s.name, '.')+1:]) && literal(n.Value):
 		d.secret(s, n) // a parameter of an address
 	case k == kindText || k == kindParsed:
 		d.address(s, n)
