@@ -114,6 +114,7 @@ func (a *app) announceKinesis(k *kinesisFace) {
 		fmt.Fprintf(a.out, "%-10s port %s is in use by another process, so this is another one\n", "", port)
 	}
 	if len(k.Keys) == 0 {
-		fmt.Fprintf(a.out, "%-10s any access key is accepted, and none is verified\n", "")
+		fmt.Fprintf(a.out, "%-10s export AWS_DEFAULT_REGION=%s AWS_ACCESS_KEY_ID=leat AWS_SECRET_ACCESS_KEY=leat\n", "", k.Region)
+		fmt.Fprintf(a.out, "%-10s (the second line where AWS is not set up; any access key is accepted, and none is verified)\n", "")
 	}
 }
