@@ -1,0 +1,51 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/leatstream/leat/config"
+	"github.com/leatstream/leat/source"
+)
+
+// Record keeps the connections of sources as Run does, until ctx ends, and stores nothing: whatever they bring goes to the tape
+// of their source, and is forgotten.
+func Record(ctx context.Context, sourcesOf []config.Source, tape func(c *config.Source) source.Tape, log *slog.Logger) error {
+	group, running := errgroup.WithContext(ctx)
+	for i := range sourcesOf {
+		c := &sourcesOf[i]
+		adapter, ok := sources[c.Type]
+		if !ok {
+			return fmt.Errorf("source %q: there is no type %q", c.Name, c.Type)
+		}
+		m := &source.Manager{Name: c.Name, Source: adapter.build(c.Adapter), Settings: c.Settings, Producer: &forgetful{}, Log: log}
+		group.Go(func() error { return m.Run(source.WithTape(running, tape(c))) })
+	}
+	return group.Wait()
+}
+
+// forgetful is a source.Producer that stores nothing. It keeps the mark in memory, so that connections resume.
+type forgetful struct {
+	mu   sync.Mutex
+	mark source.Mark
+}
+
+// Begin implements source.Producer.
+func (*forgetful) Begin(context.Context) (source.Mark, error) { return source.Mark{}, nil }
+
+// Put implements source.Producer.
+func (p *forgetful) Put(_ context.Context, d source.Delivery) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if d.Move != nil {
+		d.Move(&p.mark, false)
+	}
+	if d.State != nil {
+		d.State()
+	}
+	return nil
+}
