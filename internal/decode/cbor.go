@@ -235,7 +235,7 @@ func (c *cbor) other(short byte, argument uint64) error {
 // half returns the number of half precision (RFC 8949, appendix D).
 func half(bits uint16) float64 {
 	exponent, mantissa := int(bits>>10&31), float64(bits&0x3ff)
-	f := 0.0
+	var f float64
 	switch exponent {
 	case 0:
 		f = math.Ldexp(mantissa, -24)

@@ -30,7 +30,7 @@ func parseCSV(option any) (func(int) (stage, error), error) {
 		if s.comma, err = comma(object["comma"]); err != nil {
 			return nil, err
 		}
-		ok := false
+		var ok bool
 		if s.numbers, ok = object["numbers"].(bool); !ok && object["numbers"] != nil {
 			return nil, errors.New("numbers: expected true or false")
 		}

@@ -224,7 +224,7 @@ func TestBrokenMessagesAreErrors(t *testing.T) {
 		{`["msgpack"]`, "c6ffffffff00", "ends too early"},
 		{`["msgpack"]`, strings.ReplaceAll(deep, "81", "91"), "nested more than"},
 		{`["nmea"]`, hex.EncodeToString([]byte("$GPX,1*00")), "its checksum is 00, which should be"},
-		{`["nmea"]`, hex.EncodeToString([]byte("GPX")), "begins with $ or !"},
+		{`["nmea"]`, hex.EncodeToString([]byte("GPX")), "begins neither with $"},
 		{`["nmea"]`, hex.EncodeToString([]byte("$GPX,1")), "no checksum"},
 		{`["nmea"]`, hex.EncodeToString([]byte(`\s:1`)), "tag block"},
 		{`["base64"]`, hex.EncodeToString([]byte("!")), "illegal base64"},

@@ -67,7 +67,7 @@ func parseSentence(in []byte) (s sentence, err error) {
 		in = rest
 	}
 	if len(in) == 0 || in[0] != '$' && in[0] != '!' {
-		return s, errors.New("a sentence begins with $ or !")
+		return s, errors.New("it begins neither with $ nor with an exclamation mark")
 	}
 	if in, err = checked(in[1:]); err != nil {
 		return s, err

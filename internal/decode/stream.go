@@ -55,7 +55,8 @@ func (s *stream) run(in, out []byte) ([]byte, bool, error) {
 	if s.lost != nil {
 		return out, false, s.lost
 	}
-	s.in, s.out = in, append(out, s.held...)
+	s.in = in
+	s.out = append(out, s.held...)
 	s.held = s.held[:0]
 	if len(in) > 0 {
 		if err, ok := s.next(); !ok || err != nil {
@@ -63,7 +64,8 @@ func (s *stream) run(in, out []byte) ([]byte, bool, error) {
 			return s.out, true, s.lost
 		}
 	}
-	out, s.in, s.out = s.out, nil, nil
+	out = s.out
+	s.in, s.out = nil, nil
 	if s.whole != nil {
 		s.tail = append(s.tail, in...)
 		s.tail = append(s.tail[:0], s.tail[max(0, len(s.tail)-4):]...)

@@ -61,9 +61,9 @@ func (s jsonStringStage) run(in, out []byte) ([]byte, bool, error) {
 	if !ok || raw[0] != '"' || at == 0 && len(raw) != len(in) {
 		return in, false, nil
 	}
-	text, err := unquoted(asBytes(raw))
+	text, _ := unquoted(asBytes(raw)) // nothing, if it is no text
 	inner := bytes.TrimSpace(text)
-	if err != nil || len(inner) == 0 || inner[0] != '{' && inner[0] != '[' || !json.Valid(inner) {
+	if len(inner) == 0 || inner[0] != '{' && inner[0] != '[' || !json.Valid(inner) {
 		return in, false, nil
 	}
 	out = append(append(out, in[:at]...), inner...)
