@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"net"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -17,6 +18,9 @@ const (
 	cutGrace   = time.Second     // how long a cut connection waits for the client to leave
 	closeGrace = 5 * time.Second // how long a close frame waits for its answer
 )
+
+// maxHeard is how many messages of a client wait for whoever expects them.
+const maxHeard = 256
 
 // conn is the server's end of a WebSocket connection. One goroutine plays, another reads.
 type conn struct {
@@ -30,12 +34,14 @@ type conn struct {
 	turn    chan struct{}
 	scratch []byte // owned by the holder of turn
 
+	heard chan []byte // what the client says; what nobody takes is dropped
+
 	silent  atomic.Bool // half-open: nothing is sent, pings are not answered
 	leaving atomic.Bool // a close frame is sent
 }
 
 func newConn(clients *Clients, raw net.Conn, reader *bufio.Reader) *conn {
-	return &conn{raw: raw, reader: reader, clients: clients, turn: make(chan struct{}, 1)}
+	return &conn{raw: raw, reader: reader, clients: clients, turn: make(chan struct{}, 1), heard: make(chan []byte, maxHeard)}
 }
 
 // send writes one frame. It waits for the client to take it.
@@ -70,20 +76,26 @@ func (c *conn) put(framed []byte, messages int64) error {
 }
 
 // wait returns nil at the time t, earlier with the error of ctx.
-func (c *conn) wait(ctx context.Context, t time.Time) error {
-	d := time.Until(t)
-	if d <= 0 {
-		return ctx.Err()
+func (c *conn) wait(ctx context.Context, t time.Time) error { return waitUntil(ctx, t) }
+
+// drip writes framed bytes in small pieces with a pause between them. Nothing comes between the pieces.
+func (c *conn) drip(ctx context.Context, framed []byte, pause time.Duration) error {
+	c.turn <- struct{}{}
+	defer func() { <-c.turn }()
+	for piece := range slices.Chunk(framed, dripSize) {
+		if err := c.put(piece, 0); err != nil {
+			return err
+		}
+		if err := c.wait(ctx, time.Now().Add(pause)); err != nil {
+			return err
+		}
 	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	c.clients.count(func(n *Counts) { n.Sent++ })
+	return nil
 }
+
+// dripSize is how many bytes a drop has.
+const dripSize = 16
 
 // idle keeps the connection open, with pings answered, until the client leaves or ctx ends.
 func (c *conn) idle(ctx context.Context) error {
@@ -160,8 +172,27 @@ func (c *conn) read() {
 			message = append(message, f.payload[:min(len(f.payload), keepBytes-len(message))]...)
 			if f.fin {
 				c.clients.hear(message)
+				select {
+				case c.heard <- message:
+				default:
+				}
 				message = nil
 			}
 		}
+	}
+}
+
+func waitUntil(ctx context.Context, t time.Time) error {
+	d := time.Until(t)
+	if d <= 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }

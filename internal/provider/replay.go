@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -62,6 +63,10 @@ type Replay struct {
 	// does; otherwise it stays open without messages.
 	CloseAtEnd bool
 
+	// Rules, if it is not nil, are what the provider demands of its clients, and further faults. Then the recording is a dialogue: what the client said is
+	// waited for, and connections end where they ended.
+	Rules *Rules
+
 	Clients
 
 	once sync.Once
@@ -72,6 +77,10 @@ type Replay struct {
 // ServeHTTP implements http.Handler.
 func (p *Replay) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.once.Do(p.prepare)
+	if p.Rules != nil {
+		p.perform(w, r)
+		return
+	}
 	p.serve(w, r, p.play)
 }
 
@@ -79,18 +88,35 @@ func (p *Replay) prepare() {
 	if p.Session == nil {
 		return
 	}
-	var tip time.Duration
-	for i, m := range p.Session.Inbound() {
-		tip = max(tip, m.At)
-		m.At = tip
-		if p.DropEvery <= 0 || (i+1)%p.DropEvery != 0 {
-			p.feed = append(p.feed, m)
-		}
-	}
+	p.feed = p.sent()
 	if p.Speed > 0 && !math.IsInf(p.Speed, 1) {
 		p.tape.speed = p.Speed
 	}
 	p.tape.hold = p.Hold
+	if p.Rules != nil && p.tape.speed == 0 && !p.Hold && slices.ContainsFunc(p.feed, func(m Message) bool { return m.End != nil && !m.End.Ours }) {
+		p.tape.hold, p.tape.again = true, true
+	}
+}
+
+// sent returns what is played.
+func (p *Replay) sent() (feed []Message) {
+	all := p.Session.Messages
+	if p.Rules == nil {
+		all = p.Session.Inbound()
+	}
+	var tip time.Duration
+	n := 0
+	for _, m := range all {
+		tip = max(tip, m.At)
+		m.At = tip
+		if !m.Out && m.End == nil {
+			if n++; p.DropEvery > 0 && n%p.DropEvery == 0 {
+				continue
+			}
+		}
+		feed = append(feed, m)
+	}
+	return feed
 }
 
 func (p *Replay) play(ctx context.Context, c *conn) error {

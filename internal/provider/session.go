@@ -19,9 +19,10 @@ import (
 // maxLine bounds one record of a recording; the longest one known has 0.7 MB.
 const maxLine = 64 << 20
 
-// Session is one recorded WebSocket connection.
+// Session is what was recorded of one connection to a provider, and of those that took its place.
 type Session struct {
 	URL      string
+	Type     string // of the source that was recorded; empty: websocket
 	Opened   time.Time
 	Messages []Message // in the order of the recording
 }
@@ -32,11 +33,25 @@ type Message struct {
 	At     time.Duration // since the connection was opened; negative if the recording says so
 	Binary bool
 	Data   []byte
+
+	Event, ID string // of a Server-Sent Event
+
+	// End, if it is not nil, tells that the connection ended here. Then this is no message.
+	End *End
+}
+
+// End is how a recorded connection ended.
+type End struct {
+	Code   int    // of the close frame
+	Reason string // of the close frame
+	Ours   bool   // the client ended it
+	Broken bool   // there was no close frame
+	Silent bool   // it was half-open, until the client gave up
 }
 
 // Inbound returns the messages that the provider sent.
 func (s *Session) Inbound() []Message {
-	return slices.DeleteFunc(slices.Clone(s.Messages), func(m Message) bool { return m.Out })
+	return slices.DeleteFunc(slices.Clone(s.Messages), func(m Message) bool { return m.Out || m.End != nil })
 }
 
 // ReadSessionFile reads the recording in a file, see ReadSession.

@@ -11,6 +11,7 @@ import (
 type tape struct {
 	speed float64 // 0: no clock
 	hold  bool
+	again bool // without a clock, a connection behind the end begins anew
 
 	mu      sync.Mutex
 	playing int // connections that are open and not half-open
@@ -29,6 +30,9 @@ func (t *tape) join(feed []Message) int {
 	t.begun = true
 	if first || t.hold && t.playing == 1 {
 		t.started = time.Now()
+	}
+	if t.again && t.next >= len(feed) {
+		t.next = 0
 	}
 	switch {
 	case t.hold:
@@ -70,6 +74,21 @@ func (t *tape) due(at time.Duration) time.Time {
 // timeOf is exact where it matters: a message that was sent when it was due has passed.
 func (t *tape) timeOf(at time.Duration) time.Time {
 	return t.started.Add(time.Duration(float64(at-t.rest) / t.speed))
+}
+
+// now returns the time of the recording up to which everything has passed.
+func (t *tape) now(feed []Message) time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.speed > 0 && t.begun && !(t.hold && t.playing == 0):
+		return t.position()
+	case t.speed > 0:
+		return t.rest
+	case t.next > 0:
+		return feed[t.next-1].At
+	}
+	return 0
 }
 
 func (t *tape) position() time.Duration {

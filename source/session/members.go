@@ -43,7 +43,7 @@ func (m *masker) value(hide bool) {
 	m.blanks()
 	switch c := m.in[m.at]; c {
 	case '{', '[':
-		m.copy(1)
+		m.copy()
 		m.collection(c == '{', hide)
 	case '"':
 		m.text(m.token(), hide)
@@ -67,15 +67,15 @@ func (m *masker) collection(object, hide bool) {
 			m.out.WriteString(name)
 			below = below || m.h.telling(unquoted(name[1:len(name)-1]))
 			m.blanks()
-			m.copy(1) // the colon
+			m.copy() // the colon
 		}
 		m.value(below)
 		if m.in[m.at] == ',' {
-			m.copy(1)
+			m.copy()
 			m.blanks()
 		}
 	}
-	m.copy(1)
+	m.copy()
 }
 
 // text writes a string, which may be JSON itself.
@@ -113,13 +113,13 @@ func (m *masker) token() string {
 
 func (m *masker) blanks() {
 	for m.at < len(m.in) && strings.IndexByte(" \t\r\n", m.in[m.at]) >= 0 {
-		m.copy(1)
+		m.copy()
 	}
 }
 
-func (m *masker) copy(n int) {
-	m.out.WriteString(m.in[m.at : m.at+n])
-	m.at += n
+func (m *masker) copy() {
+	m.out.WriteByte(m.in[m.at])
+	m.at++
 }
 
 // unquoted returns what a JSON string says, given without its quotes.

@@ -67,12 +67,11 @@ func (r *Reader) Next() (Entry, error) {
 func (r *Reader) Torn() bool { return r.torn }
 
 // Close frees what the Reader holds. It does not close what it reads from.
-func (r *Reader) Close() error {
+func (r *Reader) Close() {
 	if r.zstd != nil {
 		r.zstd.Close()
 	}
 	r.err = errors.New("the reader is closed")
-	return nil
 }
 
 // split leaves out a last line without an end: whatever follows was never written.
