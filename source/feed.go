@@ -173,7 +173,7 @@ func (f *Feed) End(err error) {
 	defer f.mu.Unlock()
 	f.err = err
 	var end *EndError
-	if errors.As(err, &end) && end.Kind == EndClose && !f.life.signs.First.IsZero() {
+	if errors.As(err, &end) && end.goodbye() && !f.life.signs.First.IsZero() {
 		f.life.end = f.life.proves(time.Now())
 	}
 	close(f.over)

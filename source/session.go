@@ -193,7 +193,7 @@ func (s *session) ended(err error) {
 	m := s.m
 	m.mu.Lock()
 	s.observe()
-	if end.Kind == EndClose {
+	if end.goodbye() {
 		s.span.life(s.signs().Data) // whatever the provider sent before it said goodbye has arrived
 	}
 	s.span.live, s.span.reason = false, end.Error()

@@ -122,6 +122,10 @@ const (
 	EndRotation  EndKind = "rotation"  // replaced by a younger connection, by plan
 	EndShutdown  EndKind = "shutdown"  // we are leaving
 	EndSubscribe EndKind = "subscribe" // what is to be said first could not be said
+
+	EndReconnect EndKind = "reconnect"    // the provider wants us to connect anew
+	EndLimited   EndKind = "rate_limited" // it wants us to ask less
+	EndFatal     EndKind = "fatal"        // it says that it will not serve us
 )
 
 // Error implements error.
@@ -143,13 +147,24 @@ func (e *EndError) Error() string {
 func (e *EndError) Unwrap() error { return e.Err }
 
 // Refused reports whether the provider turned us away, so that trying again soon
-// does not help: close code 1008, or an HTTP status from 400 to 499 other than 408, 425 and 429.
+// does not help: close code 1008, an HTTP status from 400 to 499 other than 408, 425 and 429, or a message that says so.
 func (e *EndError) Refused() bool {
 	switch e.Kind {
 	case EndClose:
 		return e.Code == 1008
 	case EndHTTP:
 		return e.Code >= 400 && e.Code < 500 && e.Code != 408 && e.Code != 425 && e.Code != 429
+	case EndFatal:
+		return true
+	}
+	return false
+}
+
+// goodbye reports whether the provider ended the connection by saying so: what it sent before has arrived.
+func (e *EndError) goodbye() bool {
+	switch e.Kind {
+	case EndClose, EndReconnect, EndLimited, EndFatal:
+		return true
 	}
 	return false
 }

@@ -56,7 +56,8 @@ func (s *stream) run(in, out []byte) ([]byte, bool, error) {
 		return out, false, s.lost
 	}
 	s.in = in
-	s.out = append(out, s.held...)
+	out = append(out, s.held...)
+	s.out = out
 	s.held = s.held[:0]
 	if len(in) > 0 {
 		if err, ok := s.next(); !ok || err != nil {

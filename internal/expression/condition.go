@@ -107,13 +107,14 @@ func (l *Look) get(path string) gjson.Result {
 	return r
 }
 
-// answer is what a term says. Where the language would fail, or is intricate, the term is undecided.
+// answer is what a term says. Where the language is intricate, the term is undecided.
 type answer int
 
 const (
 	undecided answer = iota
 	yes
 	no
+	fails // the language would: the condition does not hold, whatever else there is
 )
 
 func answered(is bool) answer {
@@ -134,6 +135,8 @@ func (t notTerm) answer(l *Look) answer {
 		return no
 	case no:
 		return yes
+	case fails:
+		return fails
 	case undecided:
 	}
 	return undecided
@@ -146,7 +149,7 @@ type joinedTerm struct {
 }
 
 func (t joinedTerm) answer(l *Look) answer {
-	if a := t.left.answer(l); a == t.decisive || a == undecided {
+	if a := t.left.answer(l); a == t.decisive || a == undecided || a == fails {
 		return a
 	}
 	return t.right.answer(l)
@@ -160,18 +163,28 @@ type place struct {
 	index  bool     // it ends with an index
 }
 
-// at returns what the message has at a place. It reports false where the language would fail, or might.
-func (p *place) at(l *Look) (gjson.Result, bool) {
+// at returns what the message has at a place, and yes; anything else is the answer.
+func (p *place) at(l *Look) (gjson.Result, answer) {
 	r := l.get(p.path)
 	for _, array := range p.arrays {
-		if !l.get(array).IsArray() {
-			return r, false
+		if a := l.get(array); !a.IsArray() {
+			return r, notThere(a)
 		}
 	}
-	if !r.Exists() && p.parent != "" && (p.index || !l.get(p.parent).IsObject()) {
-		return r, false
+	if !r.Exists() && p.parent != "" {
+		if parent := l.get(p.parent); p.index || !parent.IsObject() {
+			return r, notThere(parent)
+		}
 	}
-	return r, true
+	return r, yes
+}
+
+// notThere is the answer of something that is looked for in a value where it cannot be.
+func notThere(in gjson.Result) answer {
+	if in.Type == gjson.Null {
+		return fails
+	}
+	return undecided
 }
 
 // comparison is a place and what it is compared with.
@@ -179,6 +192,7 @@ type comparison struct {
 	place
 	operator string
 	with     []constant
+	nothing  answer // of in, where there is nothing at the place
 }
 
 type constant struct {
@@ -188,14 +202,18 @@ type constant struct {
 }
 
 func (t *comparison) answer(l *Look) answer {
-	r, ok := t.at(l)
+	r, is := t.at(l)
 	switch {
-	case !ok:
-		return undecided
+	case is != yes:
+		return is
 	case t.operator == "==":
 		return answered(t.with[0].is(r))
 	case t.operator == "!=":
 		return answered(!t.with[0].is(r))
+	case r.Type == gjson.Null && t.operator == "in":
+		return t.nothing
+	case r.Type == gjson.Null:
+		return no
 	case r.Type != gjson.String:
 		return undecided
 	}
@@ -231,12 +249,16 @@ func (c constant) is(r gjson.Result) bool {
 type truth struct{ place }
 
 func (t *truth) answer(l *Look) answer {
-	r, ok := t.at(l)
+	r, is := t.at(l)
 	switch {
-	case ok && r.Type == gjson.True:
+	case is != yes:
+		return is
+	case r.Type == gjson.True:
 		return yes
-	case ok && r.Type == gjson.False:
+	case r.Type == gjson.False:
 		return no
+	case r.Type == gjson.Null:
+		return fails
 	}
 	return undecided
 }
@@ -289,12 +311,15 @@ func comparisonOf(n *ast.BinaryNode) term {
 		if !ok || len(list.Nodes) == 0 {
 			return nil
 		}
+		t.nothing = no
 		for _, node := range list.Nodes {
 			c, ok := constantOf(node)
 			if !ok || c.kind != gjson.String {
 				return nil
 			}
-			t.with = append(t.with, c)
+			if t.with = append(t.with, c); c.text == "" {
+				t.nothing = undecided // the language may take nothing for the empty text
+			}
 		}
 		return t
 	}

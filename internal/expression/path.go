@@ -58,6 +58,9 @@ func (p *Path) deepen(step string) {
 	*last += step
 }
 
+// MemberPath returns the Path of one member, whatever its name.
+func MemberPath(name string) Path { return Path{source: name, parts: []string{gjson.Escape(name)}} }
+
 // MustParsePath is ParsePath for paths that are part of the program; it panics on an error.
 func MustParsePath(source string) Path {
 	p, err := ParsePath(source)

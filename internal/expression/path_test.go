@@ -126,7 +126,7 @@ func TestConditionsAreThoseOfTheLanguage(t *testing.T) {
 			case n == 4 && depth > 0:
 				return "not (" + build(depth-1) + ")"
 			case n == 5:
-				return path + " in [" + `"a", "1"` + "]"
+				return path + " in [" + rapid.SampledFrom([]string{`"a", "1"`, `"a"`, `"", "a"`, `""`}).Draw(rt, "list of texts") + "]"
 			case n == 6:
 				return path + " " + rapid.SampledFrom([]string{"startsWith", "endsWith", "contains"}).Draw(rt, "operator") + ` "a"`
 			case n == 7:

@@ -1,0 +1,108 @@
+package source
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/leatstream/leat/internal/decode"
+	"github.com/leatstream/leat/internal/expression"
+	"github.com/leatstream/leat/internal/setting"
+)
+
+// Intake says what happens to a message between the transport and the mapping: it is decoded, classified and split. Every transport whose
+// provider sends messages has it. Its zero value hands messages on as they are.
+type Intake struct {
+	// What makes JSON of a message, step by step, such as [gzip] or [{zstd: dictionary.zdict}, {json_string: payload}]. gzip, zlib, deflate (without a
+	// header), zstd (with a dictionary: zstd: FILE), base64 (both alphabets) unpack a message; zlib_stream and zstd_stream a connection that is one
+	// compressed stream, flushed behind each message. msgpack and cbor become JSON, in which bytes are {"$bytes": BASE64} and links of AT Protocol
+	// {"$link": CID}; cbor: [header, body] are messages of two items in a row. csv: [COLUMN, ""], or csv: {columns: […], comma: ";", numbers: true},
+	// makes an object of each row, without the columns that have no name. nmea makes an object of a sentence and verifies its checksum; nmea: ais joins the sentences of
+	// an AIS message and decodes positions and names. json_string: PATH replaces a text in which an object or a list is written by that. member: PATH goes on with one
+	// member of the message; a message without it stays as it is. text changes nothing. What cannot be decoded is left out and becomes a gap record.
+	// Default: nothing.
+	Decode []decode.Step `yaml:"decode"`
+
+	// The largest message behind each step of decode. A larger one is left out and becomes a gap record.
+	MaxDecoded setting.Size `yaml:"max_decoded" default:"16MiB" min:"1KiB" max:"64MiB"`
+
+	// What messages are, by rules of which the first that holds counts. A message for which none holds is data.
+	Classify []Class `yaml:"classify"`
+
+	// Where one message holds many events: each becomes a record of its own.
+	Split *Split `yaml:"split"`
+}
+
+// Class is a rule that says what a message is.
+type Class struct {
+	// The messages that it is about, such as type == "heartbeat". Comparisons of member paths with constants are quick.
+	When expression.Condition `yaml:"when,required"`
+
+	// What they are. "data": events. "heartbeat", "ack" and "control": signs of life, and no events. "warn": the same, and told in the log. "reconnect": the
+	// provider wants us to connect anew. "rate_limited": the same, after a minute or retry_after. "fatal": it will not serve us, so that connecting anew soon does not help.
+	// "gap": it has left something out, which becomes a gap record.
+	Is string `yaml:"is,required" enum:"data,heartbeat,ack,control,warn,reconnect,fatal,rate_limited,gap"`
+
+	// What is told about it: a text in which {{…}} are expressions over the message. Default: the message, up to 256 bytes.
+	Why expression.Template `yaml:"why"`
+
+	// For how many seconds the provider wants to be left alone, such as retry_after_ms / 1000. Where is says that the connection ends.
+	RetryAfter expression.Value `yaml:"retry_after"`
+}
+
+// The values of Class.Is.
+const (
+	classData      = "data"
+	classHeartbeat = "heartbeat"
+	classAck       = "ack"
+	classControl   = "control"
+	classWarn      = "warn"
+	classReconnect = "reconnect"
+	classFatal     = "fatal"
+	classLimited   = "rate_limited"
+	classGap       = "gap"
+)
+
+// limitedPause is how long a provider is left alone that says we ask too much, and not for how long.
+const limitedPause = time.Minute
+
+// Check returns what is wrong with the settings taken together.
+func (in *Intake) Check() error {
+	var wrong []error
+	for i := range in.Classify {
+		c := &in.Classify[i]
+		if ends := c.Is == classReconnect || c.Is == classFatal || c.Is == classLimited; !ends && !c.RetryAfter.IsZero() && c.Is != "" {
+			wrong = append(wrong, setting.FieldErrorf(fmt.Sprintf("classify[%d].retry_after", i), "is for what ends the connection: reconnect, rate_limited and fatal; %s does not", c.Is))
+		}
+	}
+	if in.Split != nil {
+		wrong = append(wrong, in.Split.check("split."))
+	}
+	return errors.Join(wrong...)
+}
+
+// IsZero reports whether messages are handed on as they are.
+func (in *Intake) IsZero() bool {
+	return len(in.Decode) == 0 && len(in.Classify) == 0 && in.Split == nil
+}
+
+// Start returns what takes the messages of a new connection. It reads the files that decoding needs.
+func (in *Intake) Start() (*Intaking, error) {
+	if in.IsZero() {
+		return &Intaking{}, nil
+	}
+	with := *in
+	setting.Default(&with)
+	t := &Intaking{rules: with.Classify, limit: int(with.MaxDecoded)}
+	if in.Split != nil {
+		t.split = newSplitter(in.Split, t.limit)
+	}
+	if len(with.Decode) == 0 {
+		return t, nil
+	}
+	var err error
+	if t.decoder, err = decode.NewDecoder(with.Decode, t.limit); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
