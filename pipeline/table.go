@@ -11,6 +11,7 @@ import (
 	"github.com/leatstream/leat/source"
 	"github.com/leatstream/leat/source/httpstream"
 	"github.com/leatstream/leat/source/sse"
+	"github.com/leatstream/leat/source/tcp"
 	"github.com/leatstream/leat/source/websocket"
 	"github.com/leatstream/leat/stream/kinesis"
 )
@@ -41,6 +42,10 @@ var sources = map[string]sourceAdapter{
 	"sse": {
 		config: func() any { return new(sse.Config) },
 		build:  func(c any) source.Source { return &sse.Source{Config: *c.(*sse.Config)} },
+	},
+	"tcp": {
+		config: func() any { return new(tcp.Config) },
+		build:  func(c any) source.Source { return &tcp.Source{Config: *c.(*tcp.Config)} },
 	},
 	"websocket": {
 		config: func() any { return new(websocket.Config) },

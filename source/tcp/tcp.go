@@ -1,0 +1,107 @@
+package tcp
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/leatstream/leat"
+	"github.com/leatstream/leat/internal/expression"
+	"github.com/leatstream/leat/internal/setting"
+	"github.com/leatstream/leat/source"
+)
+
+// Source opens connections to one provider. Its zero value needs a Config with an Address.
+type Source struct {
+	Config Config
+
+	// Dial opens the network connections; nil is the network of this machine.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+	once  sync.Once
+	lines []expression.Template
+	err   error
+}
+
+// Open implements source.Source.
+func (s *Source) Open(ctx context.Context, after leat.Cursor) (source.Conn, error) {
+	s.once.Do(func() {
+		setting.Default(&s.Config)
+		s.lines, s.err = s.Config.templates()
+	})
+	if s.err != nil {
+		return nil, s.err
+	}
+	raw, c, err := s.dial(ctx)
+	if err != nil {
+		return nil, &source.EndError{Kind: source.EndDial, Err: source.Tellable(err)}
+	}
+	abort := func() { _ = raw.Close() } // the end of raw is the end of everything, at once
+	tape := source.StartTaping(ctx, "tcp://"+s.Config.Address)
+	if err := s.send(ctx, c, after, tape); err != nil {
+		abort()
+		err = &source.EndError{Kind: source.EndSubscribe, Err: err}
+		tape.Ended(err)
+		return nil, err
+	}
+	m := &source.Messages{
+		Feed: source.NewFeed(source.Settle), Framing: source.Lines{}, Limit: s.Config.MaxMessage,
+		Silence: s.Config.Silence, Abort: abort,
+	}
+	m.Feed.Tape = tape
+	return source.StartReading(m.Feed, abort, func(ctx context.Context) error {
+		defer abort()
+		return m.Run(ctx, c)
+	}), nil
+}
+
+// dial returns the network connection, and what speaks over it.
+func (s *Source) dial(ctx context.Context) (raw, c net.Conn, err error) {
+	dial := s.Dial
+	if dial == nil {
+		dial = (&net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 15 * time.Second, Count: 3}}).DialContext
+	}
+	limited, cancel := context.WithTimeout(ctx, s.Config.Timeout)
+	defer cancel()
+	if raw, err = dial(limited, "tcp", s.Config.Address); err != nil || !s.Config.TLS {
+		return raw, raw, err
+	}
+	host, _, _ := net.SplitHostPort(s.Config.Address)
+	encrypted := tls.Client(raw, &tls.Config{MinVersion: tls.VersionTLS12, ServerName: host})
+	limited, cancel = context.WithTimeout(ctx, s.Config.Timeout)
+	defer cancel()
+	if err := encrypted.HandshakeContext(limited); err != nil {
+		_ = raw.Close()
+		return nil, nil, cmp.Or(limited.Err(), err)
+	}
+	return raw, encrypted, nil
+}
+
+// send says what is to be said first.
+func (s *Source) send(ctx context.Context, c net.Conn, after leat.Cursor, tape *source.Taping) error {
+	var text strings.Builder
+	for i := range s.lines {
+		line, err := s.lines[i].Expand(map[string]any{"cursor": string(after)}, nil)
+		if err != nil {
+			return err
+		}
+		if line != "" {
+			text.WriteString(strings.NewReplacer("\r", " ", "\n", " ").Replace(line) + "\r\n") // a cursor must not become a line of its own
+			tape.Out([]byte(line), false)
+		}
+	}
+	if text.Len() == 0 {
+		return nil
+	}
+	stop := context.AfterFunc(ctx, func() { _ = c.SetWriteDeadline(time.Unix(1, 0)) })
+	defer stop()
+	_ = c.SetWriteDeadline(time.Now().Add(s.Config.Timeout))
+	if _, err := c.Write([]byte(text.String())); err != nil {
+		return err
+	}
+	return c.SetWriteDeadline(time.Time{})
+}
