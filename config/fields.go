@@ -150,7 +150,7 @@ func expected(t reflect.Type) string {
 	switch t {
 	case reflect.TypeFor[setting.Size]():
 		return "a size such as 16MiB"
-	case reflect.TypeFor[expression.Value]():
+	case reflect.TypeFor[expression.Value](), reflect.TypeFor[expression.Condition]():
 		return "an expression"
 	case durationType:
 		return "a duration such as 30s"

@@ -139,7 +139,7 @@ func (d *decoder) remedy(t reflect.Type, n *yaml.Node) string {
 		return "remove the quotes"
 	case class != noScalar && k == kindList:
 		return "write it in brackets, or behind a dash on a line of its own"
-	case class == noScalar && t == reflect.TypeFor[expression.Value]():
+	case class == noScalar && (t == reflect.TypeFor[expression.Value]() || t == reflect.TypeFor[expression.Condition]()):
 		return "put the expression into quotes"
 	}
 	return ""

@@ -60,6 +60,7 @@ var named = map[string]kind{
 	"time.Duration": kindDuration, "time.Time": kindText,
 	"internal/setting.Size": kindSize, "internal/setting.Secret": kindSecret,
 	"internal/expression.Value": kindExpression, "internal/expression.Template": kindTemplate,
+	"internal/expression.Condition": kindExpression,
 }
 
 var builtin = map[string]kind{

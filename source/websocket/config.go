@@ -10,6 +10,7 @@ import (
 
 	"github.com/leatstream/leat/internal/expression"
 	"github.com/leatstream/leat/internal/setting"
+	"github.com/leatstream/leat/source"
 )
 
 // Config are the settings of one provider. Texts may contain {{cursor}}, the position to
@@ -28,6 +29,22 @@ type Config struct {
 	// What to say once the connection is open, in one message: a text, or a mapping or list that is sent as JSON. Default: nothing.
 	Subscribe Message `yaml:"subscribe"`
 
+	// What to say behind that, each in a message of its own, for providers that take one channel or only a few symbols at a time.
+	Subscriptions []Message `yaml:"subscriptions"`
+
+	// The pause between two of subscriptions, such as 50ms. Default: none.
+	Pace time.Duration `yaml:"pace" max:"1m"`
+
+	// What is said and heard before subscribe, where a provider wants a dialogue: {steps: [{expect: 'type == "hello"', set: {id: session}}, {send:
+	// {op: auth, id: "{{id}}"}}]}. Default: nothing.
+	Handshake Handshake `yaml:"handshake"`
+
+	// Messages that are answered, such as the pings of providers that have their own: {when: ping != nil, send: '{"pong":{{ping}}}'}.
+	Reply []Reply `yaml:"reply"`
+
+	// A ping in the provider's own form, beside ping. Default: none.
+	PingMessage *PingMessage `yaml:"ping_message"`
+
 	// How long the TLS handshake, the answer to the upgrade, and subscribing may take, each; connecting and upgrading together
 	// twice as long.
 	Timeout time.Duration `yaml:"timeout" default:"10s" min:"100ms"`
@@ -44,11 +61,14 @@ type Config struct {
 
 	// Whether to offer compression (permessage-deflate) to the provider, which decides whether to use it.
 	Compression string `yaml:"compression" default:"offer" enum:"offer,off"`
+
+	// What happens to a message before it is an event.
+	Intake source.Intake `yaml:",inline"`
 }
 
 // Check returns what is wrong with the settings taken together. It repeats no text of theirs, which may hold secrets.
 func (c *Config) Check() error {
-	return errors.Join(c.checkAddress(), c.checkPing())
+	return errors.Join(c.checkAddress(), c.checkPing(), c.checkScript())
 }
 
 func (c *Config) checkAddress() error {
@@ -82,7 +102,12 @@ func (c *Config) UsesCursor() bool {
 			return true
 		}
 	}
-	return c.URL.Uses("cursor") || c.Subscribe.text.Uses("cursor")
+	for _, m := range c.messages() {
+		if m.text.Uses("cursor") {
+			return true
+		}
+	}
+	return c.URL.Uses("cursor")
 }
 
 // Message is a text to be sent. In YAML it is a text, or a mapping or list that is sent as JSON.

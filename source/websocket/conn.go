@@ -10,6 +10,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"github.com/leatstream/leat/internal/expression"
 	"github.com/leatstream/leat/internal/setting"
 	"github.com/leatstream/leat/source"
 )
@@ -30,9 +31,16 @@ type conn struct {
 	closing atomic.Bool
 	pings   pings
 
-	// Owned by the reading goroutine.
+	asked atomic.Int64   // when the provider's own ping was sent that is not answered, in Unix nanoseconds; 0: there is none
+	vars  map[string]any // of templates; fixed once the connection is open
+
+	// Owned by the reading goroutine; until that begins, by Open.
 	chunk   source.Chunk
 	arrived time.Time // when a part of a message was last read
+	intake  *source.Intaking
+	look    expression.Look
+	early   []early
+	heard   int // bytes of early
 }
 
 // newConn returns a conn that is still to be started. Until then it must only be told the answers to pings.
@@ -44,14 +52,16 @@ func newConn(config *Config, most int64) *conn {
 	return &conn{Feed: source.NewFeed(settle), config: config, most: most, pings: pings{sent: map[string]time.Time{}}}
 }
 
-// start begins to read.
-func (c *conn) start() {
+// start begins to read, and to send the provider's own ping so often; 0 is never.
+func (c *conn) start(every time.Duration) {
 	ctx, stop := context.WithCancel(context.Background())
 	c.stop = stop
-	c.ws.SetReadLimit(-1) // we count ourselves: its own limit would end the connection
 	c.done.Go(func() { c.receive(ctx) })
 	if c.config.Ping != setting.Off {
 		c.done.Go(func() { c.ping(ctx) })
+	}
+	if every > 0 {
+		c.done.Go(func() { c.pingMessage(ctx, every) })
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 
 	"github.com/coder/websocket"
 
-	"github.com/leatstream/leat"
 	"github.com/leatstream/leat/source"
 )
 
@@ -26,6 +25,11 @@ const (
 
 // receive reads messages until the connection ends.
 func (c *conn) receive(ctx context.Context) {
+	defer c.intake.Close()
+	if err := c.catchUp(ctx); err != nil {
+		c.End(c.why(err))
+		return
+	}
 	for {
 		data, skip, err := c.message()
 		switch {
@@ -38,7 +42,10 @@ func (c *conn) receive(ctx context.Context) {
 		case err == nil && len(data) == 0:
 			c.Empty()
 		case err == nil:
-			err = c.Offer(ctx, c.arrived, leat.Event{Data: data})
+			var taken source.Taken
+			if taken, err = c.intake.Feed(ctx, c.Feed, c.arrived, data); err == nil {
+				err = c.answer(ctx, taken.Message)
+			}
 		}
 		if err != nil {
 			c.End(c.why(err))

@@ -10,6 +10,7 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"sync"
+	"time"
 
 	"github.com/coder/websocket"
 
@@ -45,17 +46,38 @@ func (s *Source) Open(ctx context.Context, after leat.Cursor) (source.Conn, erro
 		return nil, err
 	}
 	c.Tape = source.StartTaping(ctx, address)
-	if err := s.subscribe(ctx, c, vars); err != nil {
+	every, err := s.greet(ctx, c, vars)
+	if err != nil {
 		c.Tape.Ended(err)
+		_ = c.raw.Close()
 		_ = c.ws.CloseNow()
 		return nil, err
 	}
-	c.start()
+	c.start(every)
 	return c, nil
+}
+
+// greet prepares a conn, as far as it can be before it is started, and returns how often the provider's own ping is sent.
+func (s *Source) greet(ctx context.Context, c *conn, vars map[string]any) (every time.Duration, err error) {
+	c.ws.SetReadLimit(-1) // we count ourselves: its own limit would end the connection
+	c.vars = vars
+	if c.intake, err = s.Config.Intake.Start(); err != nil {
+		return 0, err
+	}
+	if err = c.greet(ctx); err == nil && s.Config.PingMessage != nil {
+		every, err = c.interval()
+	}
+	if err != nil {
+		c.intake.Close()
+	}
+	return every, err
 }
 
 func (s *Source) prepare() {
 	setting.Default(&s.Config)
+	if s.Config.PingMessage != nil {
+		setting.Default(s.Config.PingMessage)
+	}
 	s.discard = cmp.Or(s.discard, maxDiscarded)
 	s.client = &http.Client{
 		Transport: &http.Transport{
@@ -130,21 +152,4 @@ func below(c net.Conn) net.Conn {
 		}
 		c = t.NetConn()
 	}
-}
-
-func (s *Source) subscribe(ctx context.Context, c *conn, vars map[string]any) error {
-	if s.Config.Subscribe.IsZero() {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, s.Config.Timeout)
-	defer cancel()
-	text, err := s.Config.Subscribe.text.Expand(vars, nil)
-	if err == nil {
-		err = c.ws.Write(ctx, websocket.MessageText, []byte(text))
-	}
-	if err != nil {
-		return &source.EndError{Kind: source.EndSubscribe, Err: err}
-	}
-	c.Tape.Out([]byte(text), false)
-	return nil
 }
