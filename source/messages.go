@@ -56,6 +56,9 @@ type Messages struct {
 	// Message takes the content of a message, which it may keep, and calls Add, Alive and Skip. Nil: it is an event, or a keep-alive if it is empty.
 	Message func(ctx context.Context, content []byte) error
 
+	// Intake takes what Take is given, and so the content of messages where there is no Message. Nil: they are events. Run closes it.
+	Intake *Intaking
+
 	// TooLarge takes the size of a message that was left out. Nil: Skip is called.
 	TooLarge func(ctx context.Context, size int64) error
 
@@ -73,6 +76,9 @@ type Messages struct {
 func (m *Messages) Run(ctx context.Context, r io.Reader) error {
 	timer := m.timer()
 	defer timer.Stop()
+	if m.Intake != nil {
+		defer m.Intake.Close()
+	}
 	for {
 		if err := m.scan(ctx); err != nil {
 			return err
@@ -182,7 +188,39 @@ func (m *Messages) whole(ctx context.Context, size int) error {
 	if len(content) == 0 {
 		return m.Alive(ctx)
 	}
-	m.Add(leat.Event{Data: content})
+	return m.Take(ctx, leat.Event{Data: content})
+}
+
+// Take adds an event, or what the Intake makes of its Data. Of several events the last one has the Cursor, and none the ID: they are not
+// the same event.
+func (m *Messages) Take(ctx context.Context, e leat.Event) error {
+	if m.Intake == nil {
+		m.Add(e)
+		return nil
+	}
+	taken, err := m.Intake.Take(e.Data)
+	var skip *SkipError
+	switch {
+	case errors.As(err, &skip):
+		if err := m.Skip(ctx, skip); err != nil {
+			return err
+		}
+		return m.Intake.lost
+	case err != nil:
+		if late := m.Alive(ctx); late != nil {
+			return late
+		}
+		return err
+	case len(taken.Events) == 0:
+		return m.Alive(ctx)
+	}
+	last := &taken.Events[len(taken.Events)-1]
+	if last.Cursor = e.Cursor; len(taken.Events) == 1 {
+		last.ID = e.ID
+	}
+	for i := range taken.Events {
+		m.Add(taken.Events[i])
+	}
 	return nil
 }
 

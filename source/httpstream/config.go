@@ -25,6 +25,9 @@ type Config struct {
 	// How long the provider may send nothing at all, not even a keep-alive, before the connection counts as dead. Set it a little
 	// longer than the provider's keep-alive, above all where stall is off: X sends one every 20s. "off": for ever.
 	Silence time.Duration `yaml:"silence" default:"off" min:"1s"`
+
+	// What happens to a message before it is an event.
+	Intake source.Intake `yaml:",inline"`
 }
 
 // Check returns what is wrong with the settings taken together. It repeats no text of theirs, which may hold secrets.

@@ -32,9 +32,14 @@ func (s *Source) Open(ctx context.Context, after leat.Cursor) (source.Conn, erro
 	if err != nil {
 		return nil, err
 	}
+	intake, err := s.Config.Intake.Start()
+	if err != nil {
+		answer.Close()
+		return nil, err
+	}
 	m := &source.Messages{
 		Feed: source.NewFeed(source.Settle), Framing: newFraming(s.Config.Framing), Limit: s.Config.MaxMessage,
-		Silence: s.Config.Silence, Abort: answer.Abort,
+		Silence: s.Config.Silence, Abort: answer.Abort, Intake: intake,
 	}
 	m.Feed.Tape = answer.StartTaping(ctx)
 	return source.StartReading(m.Feed, answer.Abort, func(ctx context.Context) error {

@@ -129,8 +129,7 @@ func (p *parser) dispatch(ctx context.Context) error {
 			e.ID = q.id
 		}
 	}
-	p.out.Add(e)
-	return nil
+	return p.out.Take(ctx, e)
 }
 
 // sendable reports whether an id can stand in a header field.

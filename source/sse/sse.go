@@ -48,6 +48,10 @@ func (s *Source) Open(ctx context.Context, after leat.Cursor) (source.Conn, erro
 		return nil, err
 	}
 	p := newParser(&s.Config, answer.Abort)
+	if p.out.Intake, err = s.Config.Intake.Start(); err != nil {
+		answer.Close()
+		return nil, err
+	}
 	p.out.Feed.Tape = answer.StartTaping(ctx)
 	return source.StartReading(p.out.Feed, answer.Abort, func(ctx context.Context) error {
 		defer answer.Close()

@@ -8,6 +8,7 @@ import (
 
 	"github.com/leatstream/leat/internal/expression"
 	"github.com/leatstream/leat/internal/setting"
+	"github.com/leatstream/leat/source"
 )
 
 // Config are the settings of one provider.
@@ -32,6 +33,9 @@ type Config struct {
 	// How long the provider may send nothing at all before the connection counts as dead. Beside that, the network is asked every 15s whether
 	// the other side is still there, and three questions without an answer end the connection. "off": for ever.
 	Silence time.Duration `yaml:"silence" default:"off" min:"1s"`
+
+	// What happens to a message before it is an event.
+	Intake source.Intake `yaml:",inline"`
 }
 
 // Check returns what is wrong with the settings taken together. It repeats no text of theirs, which may hold secrets.

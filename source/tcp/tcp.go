@@ -48,9 +48,14 @@ func (s *Source) Open(ctx context.Context, after leat.Cursor) (source.Conn, erro
 		tape.Ended(err)
 		return nil, err
 	}
+	intake, err := s.Config.Intake.Start()
+	if err != nil {
+		abort()
+		return nil, err
+	}
 	m := &source.Messages{
 		Feed: source.NewFeed(source.Settle), Framing: source.Lines{}, Limit: s.Config.MaxMessage,
-		Silence: s.Config.Silence, Abort: abort,
+		Silence: s.Config.Silence, Abort: abort, Intake: intake,
 	}
 	m.Feed.Tape = tape
 	return source.StartReading(m.Feed, abort, func(ctx context.Context) error {
