@@ -10,6 +10,7 @@ import (
 	"github.com/leatstream/leat/sink/sql"
 	"github.com/leatstream/leat/source"
 	"github.com/leatstream/leat/source/httpstream"
+	"github.com/leatstream/leat/source/poll"
 	"github.com/leatstream/leat/source/sse"
 	"github.com/leatstream/leat/source/tcp"
 	"github.com/leatstream/leat/source/websocket"
@@ -46,6 +47,10 @@ var sources = map[string]sourceAdapter{
 	"tcp": {
 		config: func() any { return new(tcp.Config) },
 		build:  func(c any) source.Source { return &tcp.Source{Config: *c.(*tcp.Config)} },
+	},
+	"poll": {
+		config: func() any { return new(poll.Config) },
+		build:  func(c any) source.Source { return &poll.Source{Config: *c.(*poll.Config)} },
 	},
 	"websocket": {
 		config: func() any { return new(websocket.Config) },

@@ -84,6 +84,9 @@ func (a *Answer) StartTaping(ctx context.Context) *Taping {
 	return t
 }
 
+// URL returns the address that answered.
+func (a *Answer) URL() *url.URL { return a.response.Request.URL }
+
 // Close ends the request. After a body that was read to its end the connection is used again. It is not called while the body is read.
 func (a *Answer) Close() {
 	_ = a.response.Body.Close()
@@ -99,6 +102,33 @@ func (c *Client) Do(ctx context.Context, vars map[string]any, header http.Header
 		stop()
 		return nil, err
 	}
+	a, err := c.send(ctx, request, stop)
+	if err != nil {
+		return nil, err
+	}
+	return c.accept(a, also)
+}
+
+// Follow is Do for an address that the provider has named, on the same host. The templates of its query and body do not count.
+func (c *Client) Follow(ctx context.Context, address string, header http.Header) (*Answer, error) {
+	life, stop := context.WithCancel(context.WithoutCancel(ctx))
+	request, err := c.build(life, map[string]any{"cursor": "", "page": ""}, header)
+	if err == nil {
+		request.URL, err = url.Parse(address)
+	}
+	if err != nil {
+		stop()
+		return nil, errNoAddress
+	}
+	a, err := c.send(ctx, request, stop)
+	if err != nil {
+		return nil, err
+	}
+	return c.accept(a, nil)
+}
+
+// send returns the answer to a request, which stop ends.
+func (c *Client) send(ctx context.Context, request *http.Request, stop context.CancelFunc) (*Answer, error) {
 	ended := context.AfterFunc(ctx, stop)
 	limit := time.AfterFunc(2*c.request.Timeout, stop)
 	response, err := c.http.Do(request)
@@ -116,7 +146,7 @@ func (c *Client) Do(ctx context.Context, vars map[string]any, header http.Header
 		c.http.CloseIdleConnections()
 		return nil, &EndError{Kind: EndDial, Err: Tellable(err)}
 	}
-	return c.accept(&Answer{Status: response.StatusCode, Header: response.Header, response: response, stop: stop}, also)
+	return &Answer{Status: response.StatusCode, Header: response.Header, response: response, stop: stop}, nil
 }
 
 // accept refuses an answer that is none.

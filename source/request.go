@@ -55,7 +55,7 @@ func (r *Request) Check() error {
 }
 
 func (r *Request) checkAddress() error {
-	text, err := r.URL.Expand(map[string]any{"cursor": ""}, url.QueryEscape)
+	text, err := r.URL.Expand(map[string]any{"cursor": "", "page": ""}, url.QueryEscape)
 	if err != nil {
 		return &setting.FieldError{Field: "url", Err: err}
 	}
@@ -72,18 +72,21 @@ func (r *Request) checkAddress() error {
 }
 
 // UsesCursor implements Resumer.
-func (r *Request) UsesCursor() bool {
+func (r *Request) UsesCursor() bool { return r.Uses("cursor") }
+
+// Uses reports whether a text names a variable.
+func (r *Request) Uses(variable string) bool {
 	for _, t := range r.Query {
-		if t.Uses("cursor") {
+		if t.Uses(variable) {
 			return true
 		}
 	}
 	for _, secret := range r.Headers {
-		if t, err := expression.ParseTemplate(secret.Reveal()); err == nil && t.Uses("cursor") {
+		if t, err := expression.ParseTemplate(secret.Reveal()); err == nil && t.Uses(variable) {
 			return true
 		}
 	}
-	return r.URL.Uses("cursor") || r.Body.text.Uses("cursor")
+	return r.URL.Uses(variable) || r.Body.text.Uses(variable)
 }
 
 // Body is a text to be sent. In YAML it is a text, or a mapping or list that is sent as JSON.

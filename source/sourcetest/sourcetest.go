@@ -58,6 +58,9 @@ type Kit struct {
 	// Cursor is one that the provider understands.
 	Cursor leat.Cursor
 
+	// Text returns the text of an event. Nil: it is the data.
+	Text func(e leat.Event) string
+
 	// NoLimit: the library of the language refuses what is too large by itself.
 	NoLimit bool
 
@@ -125,8 +128,15 @@ func (r *rig) open(t *testing.T, play Play) source.Conn {
 	return c
 }
 
+func (r *rig) text(e leat.Event) string {
+	if r.Text != nil {
+		return r.Text(e)
+	}
+	return string(e.Data)
+}
+
 // collect reads until there are so many events.
-func collect(t *testing.T, c source.Conn, want int) (texts []string) {
+func (r *rig) collect(t *testing.T, c source.Conn, want int) (texts []string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
@@ -139,14 +149,14 @@ func collect(t *testing.T, c source.Conn, want int) (texts []string) {
 			t.Fatal("Next returned neither events nor an error")
 		}
 		for _, e := range events {
-			texts = append(texts, string(e.Data))
+			texts = append(texts, r.text(e))
 		}
 	}
 	return texts
 }
 
 // ending reads until the connection ends, and returns why.
-func ending(t *testing.T, c source.Conn) (texts []string, err error) {
+func (r *rig) ending(t *testing.T, c source.Conn) (texts []string, err error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
@@ -156,7 +166,7 @@ func ending(t *testing.T, c source.Conn) (texts []string, err error) {
 			return texts, err
 		}
 		for _, e := range events {
-			texts = append(texts, string(e.Data))
+			texts = append(texts, r.text(e))
 		}
 	}
 }
@@ -188,7 +198,7 @@ func wantNumbered(t *testing.T, texts []string, n int) {
 func testOrder(t *testing.T, r *rig) {
 	const n = 2000
 	c := r.open(t, func(p *Player) { send(p, n) })
-	wantNumbered(t, collect(t, c, n), n)
+	wantNumbered(t, r.collect(t, c, n), n)
 }
 
 func testGoodbye(t *testing.T, r *rig) {
@@ -203,7 +213,7 @@ func testGoodbye(t *testing.T, r *rig) {
 	if !<-probe {
 		t.Skip("the language has no goodbye")
 	}
-	texts, err := ending(t, c)
+	texts, err := r.ending(t, c)
 	wantNumbered(t, texts, 3)
 	var end *source.EndError
 	if !errors.As(err, &end) || end.Kind != source.EndClose {
@@ -222,7 +232,7 @@ func testBroken(t *testing.T, r *rig) {
 		time.Sleep(30 * time.Second) // breaking off loses what is on its way
 		p.Break()
 	})
-	texts, err := ending(t, c)
+	texts, err := r.ending(t, c)
 	wantNumbered(t, texts, 3)
 	var end *source.EndError
 	if !errors.As(err, &end) || end.Kind == source.EndClose {
@@ -239,12 +249,12 @@ func testTooLarge(t *testing.T, r *rig) {
 		_ = p.Event(strconv.Quote(strings.Repeat("x", 3*Limit)))
 		_ = p.Event(numbered(1))
 	})
-	wantNumbered(t, collect(t, c, 1), 1)
+	wantNumbered(t, r.collect(t, c, 1), 1)
 	var skip *source.SkipError
 	if _, err := c.Next(t.Context()); !errors.As(err, &skip) || skip.Reason != "too_large" || skip.Bytes < 3*Limit {
 		t.Errorf("got %v", err)
 	}
-	if texts := collect(t, c, 1); texts[0] != numbered(1) {
+	if texts := r.collect(t, c, 1); texts[0] != numbered(1) {
 		t.Errorf("got %q", texts)
 	}
 }
@@ -259,7 +269,7 @@ func testContext(t *testing.T, r *rig) {
 	if _, err := c.Next(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}
-	wantNumbered(t, collect(t, c, 2), 2)
+	wantNumbered(t, r.collect(t, c, 2), 2)
 }
 
 func testClose(t *testing.T, r *rig) {
@@ -278,7 +288,7 @@ func testCloseLater(t *testing.T, r *rig) {
 	c := r.open(t, func(p *Player) { send(p, 5) })
 	time.Sleep(time.Minute)
 	_ = c.Close()
-	texts, err := ending(t, c)
+	texts, err := r.ending(t, c)
 	wantNumbered(t, texts, 5)
 	if err == nil {
 		t.Error("no reason for the end")
@@ -328,7 +338,7 @@ func testBounded(t *testing.T, r *rig) {
 	if before*size > held {
 		t.Errorf("%d bytes were taken though nobody wanted them", before*size)
 	}
-	for i, got := range collect(t, c, before+100)[:before] {
+	for i, got := range r.collect(t, c, before+100)[:before] {
 		if got != text(i) {
 			t.Fatalf("event %d is %.20s", i, got)
 		}
@@ -347,7 +357,7 @@ func testAlive(t *testing.T, r *rig) {
 	if !<-alive {
 		t.Skip("the language has no keep-alive")
 	}
-	collect(t, c, 1)
+	r.collect(t, c, 1)
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	if events, err := c.Next(ctx); err == nil {
