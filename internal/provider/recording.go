@@ -39,30 +39,39 @@ func ReadRecording(path string) ([]*Session, error) {
 }
 
 func readRecording(file io.ReadSeeker) ([]*Session, error) {
-	text, err := decompress(file)
+	begins, err := beginning(file)
 	if err != nil {
-		return nil, fmt.Errorf("read recording: %w", err)
-	}
-	defer text.Close()
-	head := make([]byte, 4096)
-	n, _ := io.ReadFull(text, head) // what cannot be read is told when it is read again
-	begins := bytes.TrimLeft(head[:n], "\r\n\ufeff")
-	if _, err := file.Seek(0, io.SeekStart); err != nil {
 		return nil, fmt.Errorf("read recording: %w", err)
 	}
 	first, _, _ := bytes.Cut(begins, []byte("\n"))
 	switch {
-	case bytes.HasPrefix(begins, []byte(`{"t":`)):
+	case bytes.HasPrefix(begins, entryMark):
 		return readEntries(file)
 	case bytes.Contains(first, []byte(" <-> ")), bytes.Contains(first, []byte(" <- ")):
 		s, err := ReadSession(file)
 		return []*Session{s}, err
 	case bytes.HasPrefix(begins, []byte("interactions:")):
 		return readWhole(file, fromVCR)
-	case bytes.HasPrefix(begins, []byte("event:")), bytes.HasPrefix(begins, []byte("id:")), bytes.HasPrefix(begins, []byte("data:")), begins != nil && bytes.HasPrefix(begins, []byte(":")):
+	case bytes.HasPrefix(begins, []byte("event:")), bytes.HasPrefix(begins, []byte("id:")), bytes.HasPrefix(begins, []byte("data:")), bytes.HasPrefix(begins, []byte(":")):
 		return readWhole(file, fromEvents)
 	}
 	return readWhole(file, fromLines)
+}
+
+// entryMark begins what leat record writes.
+var entryMark = []byte(`{"t":`)
+
+// beginning returns what a recording begins with, and goes back there.
+func beginning(file io.ReadSeeker) ([]byte, error) {
+	text, err := decompress(file)
+	if err != nil {
+		return nil, err
+	}
+	defer text.Close()
+	head := make([]byte, 4096)
+	n, _ := io.ReadFull(text, head) // what cannot be read is told when it is read again
+	_, err = file.Seek(0, io.SeekStart)
+	return bytes.TrimLeft(head[:n], "\r\n\ufeff"), err
 }
 
 // readEntries reads what leat record has written.

@@ -54,18 +54,34 @@ func (s *Session) Inbound() []Message {
 	return slices.DeleteFunc(slices.Clone(s.Messages), func(m Message) bool { return m.Out || m.End != nil })
 }
 
-// ReadSessionFile reads the recording in a file, see ReadSession.
+// ReadSessionFile reads the recording in a file, see ReadSession; or one that leat record has written, if its connections were open one after the
+// other.
 func ReadSessionFile(path string) (*Session, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("read session: %w", err)
 	}
 	defer file.Close()
-	s, err := ReadSession(file)
+	s, err := readOne(file)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return s, nil
+}
+
+func readOne(file io.ReadSeeker) (*Session, error) {
+	head, err := beginning(file)
+	if err != nil || !bytes.HasPrefix(head, entryMark) {
+		return ReadSession(file)
+	}
+	sessions, err := readEntries(file)
+	if err == nil && len(sessions) > 1 {
+		err = fmt.Errorf("read session: it has %d connections at the same time", len(sessions))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return sessions[0], nil
 }
 
 // ReadSession reads a recording, which may be compressed by zstd or gzip. It is made of lines:
