@@ -48,6 +48,7 @@ type dialogue struct {
 	p     *Replay
 	w     wire
 	next  int
+	past  int // up to here the client catches up: connections have ended there already
 	began time.Time
 	sent  int
 	mute  bool // the client does not say what is expected: nothing more is
@@ -61,6 +62,8 @@ func (p *Replay) dialogue(ctx context.Context, w wire, next int) error {
 	d := &dialogue{p: p, w: w, next: next, began: time.Now()}
 	if next < 0 {
 		d.next = at
+	} else {
+		d.past = p.tape.furthest()
 	}
 	err := d.greet(ctx)
 	for err == nil && d.next < len(p.feed) {
@@ -116,6 +119,9 @@ func (d *dialogue) step(ctx context.Context, m *Message) error {
 	d.next++
 	defer func() { p.tape.passed(d.next) }()
 	switch {
+	case m.End != nil && d.next <= d.past:
+		d.apart = true
+		return nil
 	case m.End != nil:
 		return d.ended(m.End)
 	case m.Out && d.apart:

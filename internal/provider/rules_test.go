@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -157,6 +158,16 @@ func TestCursorsReachBackForTheRetention(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAConnectionEndsOnceWhereItEndedInTheRecording(t *testing.T) {
+	s := tenSeconds()
+	s.Messages = slices.Insert(s.Messages[1:], 3, provider.Message{At: 3500 * time.Millisecond, End: &provider.End{Code: 1012}})
+	p := &provider.Replay{Session: s, Speed: 1, Rules: &provider.Rules{Cursor: expression.MustParse("msg")}}
+	bubble(t, p, func(c client) {
+		closed(c, c.dial("/"), "1 2 3", 1012, "")
+		expect(c.T, "resumed", join(read(c.T, c.dial("/?cursor=3"), 8)), "3 4 5 6 7 8 9 10")
+	})
 }
 
 func TestGarbageAndSlowDrip(t *testing.T) {

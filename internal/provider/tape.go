@@ -61,6 +61,13 @@ func (t *tape) passed(next int) {
 	t.next = max(t.next, next)
 }
 
+// furthest returns the index behind the furthest message that was sent.
+func (t *tape) furthest() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.next
+}
+
 // due returns when a message is to be sent; the zero time without a clock.
 func (t *tape) due(at time.Duration) time.Time {
 	t.mu.Lock()
