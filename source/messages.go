@@ -145,7 +145,7 @@ func (m *Messages) scan(ctx context.Context) error {
 	for m.at < len(m.chunk) {
 		n, whole, err := m.Framing.Scan(m.chunk[m.at:])
 		if err != nil {
-			return errors.Join(m.flush(ctx), &EndError{Kind: EndProtocol, Reason: Clean(err.Error())})
+			return m.behind(ctx, &EndError{Kind: EndProtocol, Reason: Clean(err.Error())})
 		}
 		m.at += n
 		size := m.at - m.start
@@ -160,7 +160,7 @@ func (m *Messages) scan(ctx context.Context) error {
 			m.skipping, m.size, m.start = true, int64(size), m.at
 		}
 		if err != nil {
-			return err
+			return m.behind(ctx, err)
 		}
 	}
 	return nil
@@ -267,6 +267,14 @@ func (m *Messages) Skip(ctx context.Context, skip *SkipError) error {
 		return err
 	}
 	return m.Feed.Skip(ctx, m.arrived, skip)
+}
+
+// behind hands on what came before the end.
+func (m *Messages) behind(ctx context.Context, end error) error {
+	if err := m.flush(ctx); err != nil {
+		return err
+	}
+	return end
 }
 
 func (m *Messages) flush(ctx context.Context) error {
