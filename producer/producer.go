@@ -87,7 +87,7 @@ func (p *Producer) Waiting() int {
 }
 
 // MarkKey is the key of the mark of a source.
-func MarkKey(source string) string { return "source/" + source }
+func MarkKey(name string) string { return source.MarkKey(name) }
 
 // Begin takes over the source's mark in a new epoch, from which moment a former owner can store nothing any
 // more, and rebuilds the de-duplication window from the tail of the stream. It implements source.Producer.

@@ -41,6 +41,9 @@ type Delivery struct {
 // MaxCursor is how many bytes the cursor of a Mark may have. A longer one is not used: the mark keeps the one before it.
 const MaxCursor = 64 << 10
 
+// MarkKey is the key of the mark of a source.
+func MarkKey(source string) string { return "source/" + source }
+
 // Mark is where a source is. It is stored together with the records before it.
 type Mark struct {
 	// Cursor is the provider's position to resume from.

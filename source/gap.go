@@ -101,10 +101,9 @@ func (m *Manager) missing(puts []stream.Put, now time.Time) []stream.Put {
 	var first string
 	for i := range found {
 		f := &found[i]
-		g := Gap{Source: m.Name, From: f.from, To: f.to, How: GapSequence, Reason: f.words(), Lost: f.count(), Key: f.key}
-		g.First, g.Last = f.bounds()
+		g := f.gap()
+		g.Source = m.Name
 		if f.repaired {
-			g.RepairedAt = f.to
 			repaired += g.Lost
 		} else {
 			lost += g.Lost

@@ -24,6 +24,13 @@ type tracker struct {
 	patient   bool // more than one connection is up
 	holes     int  // of all counts
 	limit     int  // of counts
+
+	// For a Trial.
+	anew     int64         // how often a count began anew
+	equal    int64         // events that were there before
+	late     int64         // events that came behind later ones
+	furthest int64         // how many events behind, at most
+	longest  time.Duration // how long after, at most
 }
 
 // gapBuckets is into how many entries the counts are divided when they are stored, so that one of them changes few bytes.
@@ -148,6 +155,9 @@ func bucketOf(key string) int {
 
 // begin begins a count with an event. What the count before it lacked is missing.
 func (t *tracker) begin(s *sequence, o *observation, now time.Time) {
+	if s.begun {
+		t.anew++
+	}
 	t.tellAll(s)
 	t.keep(s, nil)
 	*s = sequence{key: s.key, place: s.place, begun: o.kind != obsCounted, since: now, at: now, seen: s.seen, top: o.hi}
@@ -194,6 +204,7 @@ func (t *tracker) behind(s *sequence, o *observation, now time.Time) {
 	reach := int64(t.rule.Reorder.Events)
 	switch {
 	case o.hi >= s.top-reach:
+		t.equal++
 	case s.doubt && o.lo > s.again && o.lo-s.again <= reach:
 		again, since := s.again, now
 		t.begin(s, &observation{kind: obsEvent, lo: again, hi: again}, since)
@@ -233,6 +244,9 @@ func (t *tracker) fill(s *sequence, lo, hi int64, now time.Time) (found bool) {
 		if from > to {
 			continue
 		}
+		if !found && !h.told {
+			t.came(s, &h, now)
+		}
 		found = true
 		if h.told {
 			t.out = append(t.out, finding{key: s.key, lo: from, hi: to, from: h.from, to: now, repaired: true})
@@ -257,14 +271,23 @@ func (t *tracker) fill(s *sequence, lo, hi int64, now time.Time) (found bool) {
 	return found
 }
 
+// came notes an event that came late, and in time.
+func (t *tracker) came(s *sequence, h *hole, now time.Time) {
+	t.late++
+	t.furthest, t.longest = max(t.furthest, s.seen-h.seen), max(t.longest, now.Sub(h.to))
+}
+
 // linked takes an event that names the one before it into account.
 func (t *tracker) linked(s *sequence, o *observation, now time.Time) {
 	if s.has(o.id) {
+		t.equal++
 		return
 	}
 	for i, h := range s.holes {
 		if h.id == o.id {
-			if h.told {
+			if !h.told {
+				t.came(s, &h, now)
+			} else {
 				t.out = append(t.out, finding{key: s.key, id: h.id, after: h.after, from: h.from, to: now, repaired: true})
 			}
 			t.keep(s, slices.Delete(slices.Clone(s.holes), i, i+1))
@@ -420,6 +443,16 @@ func (f *finding) count() int64 {
 		return 1
 	}
 	return f.hi - f.lo + 1
+}
+
+// gap returns f as the content of a gap record, without the source.
+func (f *finding) gap() Gap {
+	g := Gap{From: f.from, To: f.to, How: GapSequence, Reason: f.words(), Lost: f.count(), Key: f.key}
+	g.First, g.Last = f.bounds()
+	if f.repaired {
+		g.RepairedAt = f.to
+	}
+	return g
 }
 
 // bounds are the first and the last that are missing. Of a chain only the last is known.

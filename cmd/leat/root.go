@@ -96,7 +96,7 @@ and delivers it to tables and files. Start with: leat demo`,
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.logLevel, "log-level", "info", "what is logged: debug, info, warn or error")
 	flags.StringVar(&a.color, "color", "auto", "colours: auto, always or never")
-	root.AddCommand(a.runCommand(), a.checkCommand(), a.explainCommand(), a.tapCommand(), a.putCommand(), a.getCommand(), a.streamsCommand(), a.demoCommand(), a.devCommand(), a.providerCommand(), a.recordCommand(), a.repairCommand(), a.versionCommand())
+	root.AddCommand(a.runCommand(), a.checkCommand(), a.explainCommand(), a.tapCommand(), a.putCommand(), a.getCommand(), a.streamsCommand(), a.gapsCommand(), a.demoCommand(), a.devCommand(), a.providerCommand(), a.recordCommand(), a.repairCommand(), a.versionCommand())
 	for _, verb := range root.Commands() {
 		a.wrapArgs(verb)
 	}

@@ -29,6 +29,7 @@ func TestMain(m *testing.M) {
 //	until FILE TEXT             waits until a file of a background command contains a text
 //	signal NAME SIGNAL          sends a signal to the leat whose log says its pid
 //	lines FILE N                wants a file to have so many lines
+//	reported DIR SOURCE FILE    makes a data directory in which a source has covered up to 2026-11-25T12:00:00Z, and reported the gaps in a file
 //	endpoint FILE               sets URL to the one that leat dev has printed
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -38,7 +39,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"fill": fill, "split": split, "until": until, "lines": lines, "signal": signalTo, "sameids": sameIDs, "endpoint": endpointOf,
+			"fill": fill, "split": split, "until": until, "lines": lines, "signal": signalTo, "sameids": sameIDs, "endpoint": endpointOf, "reported": reported,
 		},
 		UpdateScripts: os.Getenv("UPDATE") != "",
 	})

@@ -1,0 +1,119 @@
+package source
+
+import (
+	"math"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// Completeness is what is known about how complete a stretch of time is.
+type Completeness struct {
+	Source string    `json:"source"`
+	From   time.Time `json:"from"`
+	To     time.Time `json:"to"` // up to here everything is stored, or reported as a gap
+
+	// Unknown are the stretches of time in which nobody knows what the provider sent, in order; those that overlap as one.
+	Unknown     []Gap         `json:"unknown"`
+	UnknownTime time.Duration `json:"unknown_ns"`
+
+	// Missing are the events that are known to be missing, in order of time, without those that came later.
+	Missing       []Gap `json:"missing"`
+	MissingEvents int64 `json:"missing_events"`
+
+	// Repaired is how many events came after they had been told missing.
+	Repaired int64 `json:"repaired_events"`
+}
+
+// Complete reports whether nothing is unknown or missing.
+func (c *Completeness) Complete() bool { return len(c.Unknown) == 0 && len(c.Missing) == 0 }
+
+// Judge makes the statement for the time between from and to of the gap records of a source, in the order in which they were written.
+func Judge(source string, gaps []Gap, from, to time.Time) Completeness {
+	c := Completeness{Source: source, From: from, To: to, Unknown: []Gap{}, Missing: []Gap{}}
+	for _, g := range gaps {
+		switch {
+		case !g.RepairedAt.IsZero():
+			c.repair(&g)
+		case g.To.Before(from):
+		case g.How == GapSequence || !g.To.After(g.From):
+			c.Missing = append(c.Missing, g)
+		default:
+			c.Unknown = append(c.Unknown, g)
+		}
+	}
+	byTime := func(a, b Gap) int { return a.From.Compare(b.From) }
+	slices.SortStableFunc(c.Missing, byTime)
+	slices.SortStableFunc(c.Unknown, byTime)
+	for i := range c.Missing {
+		c.MissingEvents += c.Missing[i].Lost
+	}
+	c.join()
+	return c
+}
+
+// join makes one of stretches that overlap, and cuts off what lies before From.
+func (c *Completeness) join() {
+	joined := []Gap{}
+	for _, g := range c.Unknown {
+		if g.From.Before(c.From) {
+			g.From = c.From
+		}
+		if n := len(joined); n > 0 && !g.From.After(joined[n-1].To) {
+			if g.To.After(joined[n-1].To) {
+				joined[n-1].To = g.To
+			}
+			continue
+		}
+		joined = append(joined, g)
+	}
+	c.Unknown = joined
+	for i := range joined {
+		c.UnknownTime += joined[i].To.Sub(joined[i].From)
+	}
+}
+
+// repair takes off what has come after all.
+func (c *Completeness) repair(r *Gap) {
+	lo, hi, numbers := r.numbers()
+	for i := len(c.Missing) - 1; i >= 0; i-- {
+		g := c.Missing[i]
+		if g.How != r.How || g.Key != r.Key {
+			continue
+		}
+		first, last, ok := g.numbers()
+		switch {
+		case !numbers && g.First == r.First && g.Last == r.Last:
+			c.Missing = slices.Delete(c.Missing, i, i+1)
+			c.Repaired += r.Lost
+			return
+		case !numbers || !ok || max(lo, first) > min(hi, last):
+			continue
+		}
+		var rest []Gap
+		if first < lo {
+			rest = append(rest, g.part(first, lo-1))
+		}
+		if hi < last {
+			rest = append(rest, g.part(hi+1, last))
+		}
+		c.Missing = slices.Replace(c.Missing, i, i+1, rest...)
+		c.Repaired += min(hi, last) - max(lo, first) + 1
+	}
+}
+
+// numbers returns the first and the last number that is missing, if there are any.
+func (g *Gap) numbers() (first, last int64, ok bool) {
+	first, err := strconv.ParseInt(g.First, 10, 64)
+	last, err2 := strconv.ParseInt(g.Last, 10, 64)
+	return first, last, err == nil && err2 == nil && first <= last && last < math.MaxInt64
+}
+
+// part returns g for some of its numbers.
+func (g *Gap) part(first, last int64) Gap {
+	p := *g
+	p.First, p.Last, p.Lost = strconv.FormatInt(first, 10), strconv.FormatInt(last, 10), last-first+1
+	f := finding{key: g.Key, lo: first, hi: last}
+	p.Reason = f.words()
+	return p
+}
