@@ -3,7 +3,7 @@
 //
 // Each provider is an http.Handler that speaks WebSocket:
 //
-//	Replay        a recorded Session at its own, another or full speed, with faults
+//	Replay        a recorded Session at its own, another or full speed, with faults; with Rules as a dialogue, also over HTTP
 //	Race          up to 1,000 riders and one message per rider and second, resumable
 //	Ticker        numbered messages at an interval, no replay
 //	Blast         numbered messages as fast as the client takes them
