@@ -218,10 +218,8 @@ func (c *conn) say(ctx context.Context, m *Message, vars map[string]any) error {
 	defer cancel()
 	text, err := m.text.Expand(vars, nil)
 	if err == nil {
+		c.Tape.Out([]byte(text), false) // before the answer can be there
 		err = c.ws.Write(ctx, websocket.MessageText, []byte(text))
-	}
-	if err == nil {
-		c.Tape.Out([]byte(text), false)
 	}
 	return err
 }
