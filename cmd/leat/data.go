@@ -55,7 +55,7 @@ func openData(ctx context.Context, dir string) (*opened, error) {
 		switch {
 		case errors.Is(err, local.ErrLocked) && time.Now().Before(until):
 		case errors.Is(err, os.ErrNotExist):
-			return nil, environment(fmt.Errorf("there is no data directory %s", dir), "name it with --data, or start leat run first")
+			return nil, environment(fmt.Errorf("there is no data directory %s", dir), "name it with --data (leat dev keeps its streams in ./.leat), or start leat run first")
 		case err != nil:
 			return nil, openError(err, dir)
 		case len(e.Damage()) > 0:
@@ -83,6 +83,13 @@ func noStream(ctx context.Context, e engine, name string, err error) error {
 		names = append(names, info.Name)
 	}
 	hint := "leat streams lists what there is"
+	o, _ := e.(*opened)
+	switch {
+	case slices.Contains(names, "kinesis/spool/"+name):
+		hint = "it is in Kinesis, and leat run has ended: read it with --aws or --endpoint"
+	case o != nil && o.reason != nil:
+		hint = "leat streams with the same flags lists what there is; each region has streams of its own (--region)"
+	}
 	if near, ok := config.Nearest(name, names); ok && !slices.Contains(names, name) {
 		hint = fmt.Sprintf("did you mean %q?", near)
 	}

@@ -35,7 +35,7 @@ func (a *app) devCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "dev", Short: "Serve a durable Kinesis on this machine", Args: cobra.NoArgs,
 		Long: `Dev serves the HTTP API of Amazon Kinesis Data Streams over streams that are kept on this machine. What was answered is on disk: it survives
-kill -9 and the loss of power. AWS's SDKs and command line need only the variable that is printed.
+kill -9 and the loss of power. AWS's SDKs and command line need only the variables that are printed. Each region has streams of its own.
 
 Without keys it serves this machine alone. To serve others with keys and TLS, write kinesis_api into a configuration and use leat run.`,
 		Example: "  leat dev\n  leat dev --stream orders:4 --port 4566\n  leat dev --throttle aws --fault throttle=5%,latency=25ms,partial=2%",

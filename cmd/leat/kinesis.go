@@ -113,8 +113,12 @@ func (a *app) announceKinesis(k *kinesisFace) {
 	if _, port, _ := net.SplitHostPort(k.Listen); port != "0" && !strings.HasSuffix(k.url, ":"+port) {
 		fmt.Fprintf(a.out, "%-10s port %s is in use by another process, so this is another one\n", "", port)
 	}
+	if strings.HasPrefix(k.url, "https:") {
+		fmt.Fprintf(a.out, "%-10s export AWS_CA_BUNDLE=FILE where the authority of the certificate is not known; the host must be one of the certificate's\n", "")
+	}
 	if len(k.Keys) == 0 {
 		fmt.Fprintf(a.out, "%-10s export AWS_DEFAULT_REGION=%s AWS_ACCESS_KEY_ID=leat AWS_SECRET_ACCESS_KEY=leat\n", "", k.Region)
-		fmt.Fprintf(a.out, "%-10s (the second line where AWS is not set up; any access key is accepted, and none is verified)\n", "")
+		fmt.Fprintf(a.out, "%-10s (the second line where AWS is not set up, or for another region: each has streams of its own;\n", "")
+		fmt.Fprintf(a.out, "%-10s any access key is accepted, and none is verified)\n", "")
 	}
 }

@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -29,7 +31,7 @@ func (a *app) placeFlags(cmd *cobra.Command) *place {
 	dataDirFlag(cmd, &p.dir)
 	f := cmd.Flags()
 	f.StringVar(&p.endpoint, "endpoint", "", "read and write Kinesis at this URL, such as that of leat dev, instead of a data directory")
-	f.BoolVar(&p.aws, "aws", false, "read and write AWS Kinesis, with the usual configuration of AWS")
+	f.BoolVar(&p.aws, "aws", false, "read and write AWS Kinesis, or what AWS_ENDPOINT_URL_KINESIS names, with the usual configuration of AWS")
 	f.StringVar(&p.region, "region", "", "region, with --aws or --endpoint; default: as every AWS program finds it")
 	f.StringVar(&p.profile, "profile", "", "profile of the AWS configuration files")
 	return p
@@ -42,6 +44,8 @@ func (p *place) check(cmd *cobra.Command) error {
 	switch {
 	case p.distant() && cmd.Flags().Changed("data"):
 		return usage(errors.New("--data and --aws or --endpoint: expected one of them"))
+	case p.endpoint != "" && !strings.Contains(p.endpoint, "://"):
+		return usage(fmt.Errorf("--endpoint %q: expected a URL, such as http://%s", p.endpoint, p.endpoint))
 	case !p.distant() && (p.region != "" || p.profile != ""):
 		return usage(errors.New("--region and --profile: only with --aws or --endpoint"))
 	}

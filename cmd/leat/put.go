@@ -29,14 +29,14 @@ one that a running leat has open, or with --endpoint or --aws into Kinesis.`,
 		Example: `  leat put orders '{"id":1}'
   tail -f app.log | leat put logs
   leat put orders --key customer.id < orders.ndjson
-  leat put orders --endpoint http://127.0.0.1:4567 hello`,
+  leat put orders --endpoint http://127.0.0.1:4567 --partition-key user-42 hello`,
 		RunE: func(cmd *cobra.Command, args []string) error { return p.run(cmd, args) },
 	}
 	p.place = a.placeFlags(cmd)
 	a.jsonFlag(cmd)
 	f := cmd.Flags()
-	f.StringVarP(&p.keyText, "key", "k", "", "expression for the partition key, such as customer.id; default: a random key for each record")
-	f.StringVar(&p.fixed, "partition-key", "", "the partition key of all records")
+	f.StringVarP(&p.keyText, "key", "k", "", "expression that finds the partition key in a record, such as customer.id; default: a random key for each record")
+	f.StringVar(&p.fixed, "partition-key", "", "the partition key of all records, as it is")
 	f.IntVar(&p.batch, "batch", 500, "how many records are written at once, at most; fewer if no more are ready")
 	f.IntVar(&p.create, "create", 0, "make the stream with so many shards unless it is there")
 	f.BoolVarP(&p.quiet, "quiet", "q", false, "do not print where the records went")
@@ -111,6 +111,7 @@ func (p *put) prepare(ctx context.Context) error {
 func (p *put) texts(ctx context.Context, texts []string) error {
 	var events []leat.Event
 	for _, text := range texts {
+		p.row++
 		events = p.append(events, []byte(text))
 		if len(events) == p.batch {
 			if err := p.commit(ctx, events); err != nil {
@@ -305,10 +306,14 @@ func (p *put) end(err error) error {
 		return err
 	}
 	if !p.json {
-		fmt.Fprintf(p.err, "%d records put\n", p.written)
+		fmt.Fprintf(p.err, "%s put\n", plural(p.written, "record"))
 	}
 	if p.refused > 0 {
-		return fmt.Errorf("%d lines were not put", p.refused)
+		err := fmt.Errorf("not put: %s", plural(p.refused, "line"))
+		if p.keyText == "" {
+			return err
+		}
+		return &exitError{code: exitFailed, err: err, hint: "--key is an expression over each record; --partition-key is one key for all"}
 	}
 	return nil
 }

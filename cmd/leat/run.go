@@ -150,6 +150,9 @@ func (a *app) announce(c *config.Config) {
 		fmt.Fprintf(a.out, "%-10s %s\n", name+":", fmt.Sprintf(format, args...))
 	}
 	line("Data", "%s (durable)", c.Data)
+	if c.Engine.Type == "kinesis" {
+		line("Streams", "in Kinesis; what it has not taken yet is in Data")
+	}
 	if c.Metrics != "" {
 		line("Metrics", "http://%s/metrics", c.Metrics)
 	}

@@ -32,11 +32,11 @@ func (a *app) streamsCommand() *cobra.Command {
 			}
 			if a.json {
 				return a.print(envelope{
-					Command: "streams", OK: true, Summary: fmt.Sprintf("%d streams", len(infos)),
-					Result: map[string]any{"streams": describe(infos)},
+					Command: "streams", OK: true, Summary: plural(len(infos), "stream"),
+					Result: map[string]any{"streams": describe(infos, !p.distant())},
 				})
 			}
-			return a.table(infos)
+			return a.table(infos, !p.distant())
 		},
 	}
 	p = a.placeFlags(cmd)
@@ -48,8 +48,8 @@ func (a *app) streamsCommand() *cobra.Command {
 type streamRow struct {
 	Name           string     `json:"name"`
 	Created        time.Time  `json:"created"`
-	Records        int64      `json:"records"`
-	Bytes          int64      `json:"bytes"`
+	Records        *int64     `json:"records,omitempty"` // Kinesis does not say
+	Bytes          *int64     `json:"bytes,omitempty"`
 	RetentionMS    int64      `json:"retention_ms,omitempty"`
 	RetentionBytes int64      `json:"retention_bytes,omitempty"`
 	Shards         []shardRow `json:"shards"`
@@ -63,12 +63,17 @@ type shardRow struct {
 	Closed  *time.Time `json:"closed,omitempty"`
 }
 
-func describe(infos []stream.Info) []streamRow {
+// describe returns the rows for JSON, without numbers of records and bytes unless they are counted.
+func describe(infos []stream.Info, counted bool) []streamRow {
 	rows := []streamRow{}
-	for _, info := range infos {
+	for i := range infos {
+		info := &infos[i]
 		row := streamRow{
-			Name: info.Name, Created: info.Created.UTC(), Records: info.Records, Bytes: info.Bytes,
+			Name: info.Name, Created: info.Created.UTC(),
 			RetentionMS: info.Keep.Age.Milliseconds(), RetentionBytes: info.Keep.Bytes, Shards: []shardRow{},
+		}
+		if counted {
+			row.Records, row.Bytes = &info.Records, &info.Bytes
 		}
 		for _, s := range info.Shards {
 			shard := shardRow{ID: s.ID.String(), Start: s.Range.Start.String(), End: s.Range.End.String()}
@@ -86,7 +91,7 @@ func describe(infos []stream.Info) []streamRow {
 	return rows
 }
 
-func (a *app) table(infos []stream.Info) error {
+func (a *app) table(infos []stream.Info, counted bool) error {
 	w := tabwriter.NewWriter(a.out, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, "STREAM\tOPEN SHARDS\tRECORDS\tSIZE\tKEPT FOR")
 	for _, info := range infos {
@@ -103,7 +108,11 @@ func (a *app) table(infos []stream.Info) error {
 		if info.Keep.Bytes > 0 {
 			keep += ", " + humanize.IBytes(uint64(info.Keep.Bytes))
 		}
-		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\n", info.Name, open, humanize.Comma(info.Records), humanize.IBytes(uint64(max(0, info.Bytes))), keep)
+		records, size := "-", "-"
+		if counted {
+			records, size = humanize.Comma(info.Records), humanize.IBytes(uint64(max(0, info.Bytes)))
+		}
+		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\n", info.Name, open, records, size, keep)
 	}
 	return w.Flush()
 }
