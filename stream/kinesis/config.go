@@ -119,6 +119,9 @@ func tuned(from sdk.HTTPClient, requests int) sdk.HTTPClient {
 		t.ReadBufferSize = 32 << 10
 		t.DisableCompression = true
 		t.ForceAttemptHTTP2 = false // many requests at once would share one connection
+		if t.TLSClientConfig != nil {
+			t.TLSClientConfig.NextProtos = []string{"http/1.1"} // else h2 is agreed on, and nobody speaks it
+		}
 		t.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{}
 	})
 }
