@@ -51,11 +51,17 @@ func (b *backlog) known() { b.guess, b.exact = amount{}, true }
 func (f *forwarder) admit(ctx context.Context, bytes, records int) error {
 	for {
 		f.mu.Lock()
+		select {
+		case <-f.gone:
+			f.mu.Unlock()
+			return fmt.Errorf("put into %q: %w: it was deleted", f.name, stream.ErrNoStream)
+		default:
+		}
 		there := f.backlog.all().bytes
 		if there <= 0 || there+int64(bytes) <= int64(f.e.config.Spool) {
 			f.backlog.stored(bytes, records)
 			f.counters.Received += int64(records)
-			short := 2*(there+int64(bytes)) > f.keep
+			short := 2*f.extent() > f.keep
 			f.mu.Unlock()
 			if !short {
 				return nil
@@ -74,6 +80,7 @@ func (f *forwarder) admit(ctx context.Context, bytes, records int) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-f.gone:
 		case <-freed:
 		}
 	}
@@ -85,7 +92,20 @@ func (f *forwarder) giveBack(bytes, records int) {
 	defer f.mu.Unlock()
 	f.backlog.stored(-bytes, -records)
 	f.counters.Received -= int64(records)
+	f.free()
 }
+
+// free wakes whoever waits for room in the spool. The caller holds mu.
+func (f *forwarder) free() {
+	if f.freed != nil {
+		close(f.freed)
+		f.freed = nil
+	}
+}
+
+// extent is how many bytes of the spool lie behind the first record that is not forwarded, forwarded or not: what the house must not
+// remove. The caller holds mu.
+func (f *forwarder) extent() int64 { return f.backlog.guess.bytes + f.backlog.unread.bytes + f.held }
 
 // leastKeep is what a spool keeps at least, forwarded or not.
 const leastKeep = 64 << 20
@@ -103,7 +123,7 @@ func (f *forwarder) fitRetention(ctx context.Context) error {
 	defer f.keeping.Unlock()
 	now := time.Now()
 	f.mu.Lock()
-	there, keep, total := f.backlog.all().bytes, f.keep, f.backlog.total
+	there, keep, total := f.extent(), f.keep, f.backlog.total
 	f.mu.Unlock()
 	if n := len(f.samples); n == 0 || now.Sub(f.samples[n-1].at) >= max(time.Second, f.e.config.Remember/64) {
 		f.samples = append(f.samples, sample{now, total})

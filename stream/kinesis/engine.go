@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -117,14 +118,30 @@ func (e *Engine) resume(ctx context.Context) error {
 	}
 	for i := range all {
 		name, ok := strings.CutPrefix(all[i].Name, spoolName(""))
-		if !ok || !e.abroad(name) {
+		if !ok {
 			continue
+		}
+		if !e.abroad(name) {
+			left, err := e.leftover(ctx, name, &all[i].Shards[0])
+			if err != nil {
+				return err
+			}
+			if !left {
+				continue
+			}
+			e.log.Warn("a stream is not in the configuration any more; its events that wait on the disk are still sent to Kinesis", "stream", name)
 		}
 		if _, err := e.forwarder(ctx, name); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// leftover reports whether a spool holds anything that is not forwarded.
+func (e *Engine) leftover(ctx context.Context, name string, spool *stream.Shard) (bool, error) {
+	m, _, err := e.loadMark(ctx, name, spool)
+	return m.Through.Compare(spool.Tip) < 0 && spool.First.Compare(spool.Tip) < 0, err
 }
 
 // abroad reports whether a stream is in Kinesis.
@@ -268,7 +285,8 @@ func (f *forwarder) close(ctx context.Context) error {
 
 // Commit stores everything in c at once in the house, and waits until Kinesis has taken the records, or Config.Wait is over: then they are
 // durable all the same, and are sent later. It blocks while the spool is full. With c.Placed it waits for Kinesis in any case; if ctx ends before
-// that, the records are stored and it returns the error of ctx.
+// that, the records are stored and it returns the error of ctx. Of records that Kinesis never takes it then tells with a *stream.PartialError and
+// the receipt of the others; state and marks are stored all the same.
 func (e *Engine) Commit(ctx context.Context, c stream.Commit) (stream.Receipt, error) {
 	if !slices.ContainsFunc(c.Puts, func(p stream.Put) bool { return e.abroad(p.Stream) && len(p.Events) > 0 }) {
 		return e.house.Commit(ctx, c)
@@ -288,21 +306,14 @@ type work struct {
 func (w *work) run(ctx context.Context) (stream.Receipt, error) {
 	c := w.commit
 	c.Puts = slices.Clone(c.Puts)
-	for i := range c.Puts {
-		put := &c.Puts[i]
-		if !w.e.abroad(put.Stream) || len(put.Events) == 0 {
+	if err := w.admit(ctx, c.Puts); err != nil {
+		return stream.Receipt{}, err
+	}
+	for i, f := range w.puts {
+		if f == nil {
 			continue
 		}
-		f, err := w.e.known(ctx, put.Stream)
-		if err == nil {
-			err = f.admit(ctx, sizeOf(put), len(put.Events))
-		}
-		if err != nil {
-			w.undo()
-			return stream.Receipt{}, err
-		}
-		w.puts[i] = f
-		put.Stream = f.spool
+		c.Puts[i].Stream = f.spool
 		if c.Placed {
 			f.mu.Lock()
 			w.early[i] = f.early.begin()
@@ -323,6 +334,35 @@ func sizeOf(put *stream.Put) (n int) {
 		n += put.Events[i].Size()
 	}
 	return n
+}
+
+// admit finds the forwarders and waits until there is room for all puts. It takes the room of one stream after the other, all of it at
+// once and in order of name, so that no two commits wait for each other.
+func (w *work) admit(ctx context.Context, puts []stream.Put) error {
+	needs := map[*forwarder]amount{}
+	for i := range puts {
+		if !w.e.abroad(puts[i].Stream) || len(puts[i].Events) == 0 {
+			continue
+		}
+		f, err := w.e.known(ctx, puts[i].Stream)
+		if err != nil {
+			return err
+		}
+		w.puts[i] = f
+		need := needs[f]
+		need.add(sizeOf(&puts[i]), len(puts[i].Events))
+		needs[f] = need
+	}
+	order := slices.SortedFunc(maps.Keys(needs), func(a, b *forwarder) int { return strings.Compare(a.name, b.name) })
+	for i, f := range order {
+		if err := f.admit(ctx, int(needs[f].bytes), int(needs[f].records)); err != nil {
+			for _, f := range order[:i] {
+				f.giveBack(int(needs[f].bytes), int(needs[f].records))
+			}
+			return err
+		}
+	}
+	return nil
 }
 
 func (w *work) undo() {
@@ -358,19 +398,28 @@ func (w *work) wait(ctx context.Context, r stream.Receipt) (stream.Receipt, erro
 		w.patience(ctx, waiters)
 		return stream.Receipt{}, nil
 	}
+	refused := make([][]int, len(waiters))
+	some := false
 	for i, waiter := range waiters {
 		if waiter == nil {
 			continue
 		}
 		select {
 		case <-waiter.done:
+		case <-w.puts[i].gone:
+			return stream.Receipt{}, fmt.Errorf("stream %q was deleted before Kinesis had its events", w.puts[i].name)
 		case <-ctx.Done():
 			return stream.Receipt{}, ctx.Err()
 		}
 		if waiter.err != nil {
 			return stream.Receipt{}, waiter.err
 		}
-		r.Puts[i] = waiter.placed
+		slices.Sort(waiter.refused)
+		r.Puts[i], refused[i] = waiter.placed, waiter.refused
+		some = some || len(waiter.refused) > 0
+	}
+	if some {
+		return r, &stream.PartialError{Refused: refused, Err: fmt.Errorf("%w: Kinesis never takes them; see the stream of refused events", stream.ErrTooLarge)}
 	}
 	return r, nil
 }

@@ -33,6 +33,8 @@ type fake struct {
 	before func(w http.ResponseWriter, r *http.Request, put *putRecords) bool
 	// code, if not nil, returns an error code for a record, or nothing.
 	code func(request, place int) string
+	// refusesKey, if not nil, says which keys are throttled.
+	refusesKey func(key string) bool
 	// after, if not nil, may keep the answer back.
 	after func(w http.ResponseWriter, r *http.Request) bool
 
@@ -168,6 +170,9 @@ func (f *fake) store(request, place int, key, hash string, data []byte) map[stri
 		if code := f.code(request, place); code != "" {
 			return map[string]string{"ErrorCode": code, "ErrorMessage": "for the test"}
 		}
+	}
+	if f.refusesKey != nil && f.refusesKey(key) {
+		return map[string]string{"ErrorCode": "ProvisionedThroughputExceededException", "ErrorMessage": "for the test"}
 	}
 	at := leat.HashKey(key)
 	if hash != "" {

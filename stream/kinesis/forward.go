@@ -205,7 +205,7 @@ func (f *forwarder) remap(m shardMap, now time.Time) {
 	}
 	if len(f.lanes) == 0 {
 		for _, it := range f.window[f.head:] {
-			if !it.held {
+			if !it.held && !it.done { // some are done from before a restart
 				ready = append(ready, it)
 			}
 		}
@@ -304,7 +304,10 @@ func (f *forwarder) waiting(now time.Time) (count int, full, short bool, next ti
 // gather takes what goes into one request out of the lanes.
 func (f *forwarder) gather(now time.Time, count int) *flight {
 	b := &flight{entries: make([]entry, 0, min(count, maxRecords)), whole: make([]*item, 0, min(count, maxRecords))}
-	most := maxRecords
+	most, least := maxRecords, 0
+	if f.e.config.Aggregate {
+		least = aggregateTarget
+	}
 	f.turn++
 	for i := range f.lanes {
 		l := f.lanes[(f.turn+i)%len(f.lanes)]
@@ -323,7 +326,7 @@ func (f *forwarder) gather(now time.Time, count int) *flight {
 			if it.most > 0 {
 				most = min(most, it.most)
 			}
-			full := b.size+it.size > maxRequest || bytes+it.size > laneBytes && bytes > 0
+			full := b.size+max(it.size, least) > maxRequest || bytes+it.size > laneBytes && bytes > 0
 			if full || len(b.entries) >= most || !l.pace.take(it.size) {
 				break
 			}
@@ -366,7 +369,6 @@ func (f *forwarder) send(ctx context.Context, b *flight) {
 	f.mu.Unlock()
 	f.e.wire.release(got)
 	signal(f.wake)
-	signal(f.room)
 	signal(f.moved)
 }
 
@@ -523,10 +525,8 @@ func (f *forwarder) advance() {
 		clear(f.window[n:])
 		f.window, f.head = f.window[:n], 0
 	}
-	if f.freed != nil {
-		close(f.freed)
-		f.freed = nil
-	}
+	f.free()
+	signal(f.room)
 }
 
 // settleStrays deals with aggregates that landed on another shard than was expected, now that it is known. What belongs to that shard is done. The rest
@@ -548,7 +548,7 @@ func (f *forwarder) settleStrays() {
 			}
 		}
 		for j, it := range rest {
-			it.behind = slices.ContainsFunc(rest[:j], func(before *item) bool { return before.hash == it.hash })
+			it.behind = f.e.config.Order != "none" && slices.ContainsFunc(rest[:j], func(before *item) bool { return before.hash == it.hash })
 		}
 		f.counters.Retries += int64(len(rest))
 		f.again(rest)

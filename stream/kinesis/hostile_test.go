@@ -20,6 +20,7 @@ import (
 	"github.com/leatstream/leat/internal/pipenet"
 	"github.com/leatstream/leat/stream"
 	"github.com/leatstream/leat/stream/kinesis"
+	"github.com/leatstream/leat/stream/local"
 	"github.com/leatstream/leat/stream/streamtest"
 )
 
@@ -160,11 +161,14 @@ func hangUp(w http.ResponseWriter) {
 
 // virtual opens an engine in a bubble of virtual time.
 func virtual(t *testing.T, f *fake, c kinesis.Config) (e *kinesis.Engine, stop func()) {
+	return virtualOver(t, f, c, openHouse(t, vfs.NewMem()))
+}
+
+func virtualOver(t *testing.T, f *fake, c kinesis.Config, house *local.Engine) (e *kinesis.Engine, stop func()) {
 	net := pipenet.New()
 	server := &http.Server{Handler: f}
 	go server.Serve(net.Listen("kinesis:80"))
 	transport := &http.Transport{DialContext: net.DialContext, MaxIdleConnsPerHost: 64}
-	house := openHouse(t, vfs.NewMem())
 	c.Endpoint, c.Streams, c.Transport = "http://kinesis:80", []string{"s"}, transport
 	e, end := start(t, c, house)
 	return e, func() {

@@ -38,6 +38,9 @@ type mark struct {
 	// Through is the last record up to which all are forwarded.
 	Through leat.SequenceNumber `json:"through,omitzero"`
 
+	// Spool is when the spool was made, in seconds since 1970: the mark says nothing about another one of the same name.
+	Spool int64 `json:"spool,omitempty"`
+
 	// Beyond has a bit for each record behind Through that is forwarded too, the lowest bit of the first byte for the next one.
 	Beyond []byte `json:"beyond,omitempty"`
 }
@@ -122,7 +125,7 @@ func (f *forwarder) read(ctx context.Context, from mark, tip leat.SequenceNumber
 		cut := 0 // what was there when the spool was opened
 		for i := range items {
 			items[i] = newItem(&b.Records[i])
-			items[i].done = !from.Through.IsZero() && from.has(b.Records[i].Sequence)
+			items[i].done = from.has(b.Records[i].Sequence)
 			if b.Records[i].Sequence.Compare(tip) <= 0 {
 				cut = i + 1
 			}
@@ -199,18 +202,15 @@ func (f *forwarder) keepMark(ctx, late context.Context, stored stream.Mark, writ
 
 func (f *forwarder) writeMark(ctx context.Context, stored stream.Mark, written mark) (stream.Mark, mark, error) {
 	f.mu.Lock()
-	now := mark{Through: f.through}
-	letters := f.letters
-	f.letters = nil
-	if !now.Through.IsZero() {
-		for _, it := range f.window[f.head:] {
-			if it.done {
-				now.add(it.record.Sequence)
-			}
+	now := mark{Through: f.through, Spool: f.from.Spool}
+	letters := f.takeLetters()
+	for _, it := range f.window[f.head:] {
+		if it.done {
+			now.add(it.record.Sequence)
 		}
-		for _, l := range letters {
-			now.add(l.item.record.Sequence)
-		}
+	}
+	for _, l := range letters {
+		now.add(l.item.record.Sequence)
 	}
 	f.mu.Unlock()
 	if now.Through == written.Through && slices.Equal(now.Beyond, written.Beyond) && len(letters) == 0 {
@@ -258,6 +258,24 @@ func (f *forwarder) writeMark(ctx context.Context, stored stream.Mark, written m
 	return stored, now, nil
 }
 
+// lettersBytes is how many bytes of letters go into one commit of the house, roughly: it takes 32 MiB.
+const lettersBytes = 8 << 20
+
+// takeLetters returns the letters that go into the next commit. The caller holds mu.
+func (f *forwarder) takeLetters() []letter {
+	n := 0
+	for bytes := 0; n < len(f.letters) && bytes < lettersBytes; n++ {
+		l := &f.letters[n]
+		r := l.item.record
+		bytes += 1024 + len(r.Data)*4/3 + 6*(len(r.PartitionKey)+len(r.Source)+len(r.ID)+len(l.why)) // as JSON
+	}
+	taken := f.letters[:n:n]
+	if f.letters = f.letters[n:]; len(f.letters) == 0 {
+		f.letters = nil
+	}
+	return taken
+}
+
 // waiter is a commit that waits until a run of the spool is forwarded.
 type waiter struct {
 	first, last uint64 // indexes
@@ -265,6 +283,7 @@ type waiter struct {
 	done        chan struct{}
 	placed      []stream.Placed // nil unless it was asked for
 	err         error           // of a placed one
+	refused     []int           // which of a placed one Kinesis never takes
 }
 
 // await registers a wait for a run of the spool. The caller of early.begin has not called early.end yet.
@@ -318,7 +337,7 @@ func (f *forwarder) arrived(it *item, o *outcome, part int) {
 
 func (w *waiter) place(index uint64, o *outcome, part int) {
 	if o == nil {
-		w.err = fmt.Errorf("%w: Kinesis refuses the record; see the stream of refused events", stream.ErrTooLarge)
+		w.refused = append(w.refused, int(index-w.first))
 		return
 	}
 	sequence, err := parseSequence(string(o.sequence))

@@ -96,14 +96,14 @@ func marked(t *testing.T, house stream.Engine) (n int) {
 
 // A stream that is reshaped while events wait, and while aggregates are under way to shards that close, loses nothing.
 func TestReshardingUnderLoadLosesNothing(t *testing.T) {
-	for _, aggregate := range []bool{false, true} {
-		t.Run(fmt.Sprint("aggregate ", aggregate), func(t *testing.T) {
+	for _, how := range []kinesis.Config{{Order: "key"}, {Order: "key", Aggregate: true}, {Order: "none", Aggregate: true}} {
+		t.Run(fmt.Sprint("order ", how.Order, " aggregate ", how.Aggregate), func(t *testing.T) {
 			f := newFake("s", 2)
 			f.onDemand = true
-			url := f.serve(t)
 			house := openHouse(t, vfs.NewMem())
 			defer house.Close()
-			e, stop := start(t, kinesis.Config{Endpoint: url, Streams: []string{"s"}, Aggregate: aggregate}, house)
+			how.Endpoint, how.Streams = f.serve(t), []string{"s"}
+			e, stop := start(t, how, house)
 			events, want := keys(60, 6000)
 			for i, part := range slices.Collect(slices.Chunk(events, 200)) {
 				put(t, e, "s", part...)

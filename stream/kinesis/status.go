@@ -97,39 +97,54 @@ func (f *forwarder) status() Status {
 
 // open finds how far the spool is forwarded, in a new epoch: no other process moves the mark any more.
 func (f *forwarder) open(ctx context.Context) error {
-	before, err := f.e.house.Load(ctx, markKey(f.name))
+	all, err := f.e.house.Streams(ctx)
 	if err != nil {
 		return err
 	}
-	if before.Value != nil {
-		if err := json.Unmarshal(before.Value, &f.from); err != nil {
-			return fmt.Errorf("mark %s: %w", before.Key, err)
-		}
+	i := slices.IndexFunc(all, func(s stream.Info) bool { return s.Name == f.spool })
+	if i < 0 {
+		return fmt.Errorf("%w: %s", stream.ErrNoStream, f.spool)
+	}
+	spool := &all[i].Shards[0]
+	var epoch uint64
+	if f.from, epoch, err = f.e.loadMark(ctx, f.name, spool); err != nil {
+		return err
 	}
 	text, err := json.Marshal(f.from)
 	if err != nil {
 		panic(err) // a plain struct
 	}
-	f.first = stream.Mark{Key: markKey(f.name), Epoch: before.Epoch + 1, Value: text}
-	if _, err := f.e.house.Commit(ctx, stream.Commit{Marks: []stream.Swap{{Mark: f.first, Was: before.Epoch}}}); err != nil {
+	f.first = stream.Mark{Key: markKey(f.name), Epoch: epoch + 1, Value: text}
+	if _, err := f.e.house.Commit(ctx, stream.Commit{Marks: []stream.Swap{{Mark: f.first, Was: epoch}}}); err != nil {
 		return err
 	}
 	f.through = f.from.Through
-	all, err := f.e.house.Streams(ctx)
-	if err != nil {
-		return err
-	}
-	for i := range all {
-		if all[i].Name != f.spool {
-			continue
-		}
-		f.keep = max(f.keep, all[i].Keep.Bytes)
-		f.tip = all[i].Shards[0].Tip
-		f.backlog.guess = amount{all[i].Bytes, all[i].Records}
-	}
+	f.keep = all[i].Keep.Bytes
+	f.tip = spool.Tip
+	f.backlog.guess = amount{all[i].Bytes, all[i].Records}
 	f.backlog.exact = f.tip.Compare(f.through) <= 0
 	if f.backlog.exact {
 		f.backlog.guess = amount{}
 	}
 	return nil
+}
+
+// loadMark returns how far a spool is forwarded, and the epoch of the mark. What is left of an older spool of the same name says nothing.
+func (e *Engine) loadMark(ctx context.Context, name string, spool *stream.Shard) (m mark, epoch uint64, err error) {
+	stored, err := e.house.Load(ctx, markKey(name))
+	if err != nil {
+		return m, 0, err
+	}
+	if stored.Value != nil {
+		if err := json.Unmarshal(stored.Value, &m); err != nil {
+			return m, 0, fmt.Errorf("mark %s: %w", stored.Key, err)
+		}
+	}
+	if m.Spool == 0 && !m.Through.IsZero() {
+		m.Spool = m.Through.Created().Unix()
+	}
+	if created := spool.Created.Unix(); m.Spool != created {
+		m = mark{Spool: created}
+	}
+	return m, stored.Epoch, nil
 }
