@@ -100,6 +100,9 @@ func (c *Config) load(ctx context.Context) (aws.Config, error) {
 	if c.Transport != nil {
 		cfg.HTTPClient = &http.Client{Transport: c.Transport}
 	}
+	if b, ok := cfg.HTTPClient.(*awshttp.BuildableClient); ok { // a service that never answers is one that has failed
+		cfg.HTTPClient = b.WithTransportOptions(func(t *http.Transport) { t.ResponseHeaderTimeout = answerTime })
+	}
 	return cfg, err
 }
 

@@ -288,7 +288,7 @@ func (f *forwarder) close(ctx context.Context) error {
 // that, the records are stored and it returns the error of ctx. Of records that Kinesis never takes it then tells with a *stream.PartialError and
 // the receipt of the others; state and marks are stored all the same.
 func (e *Engine) Commit(ctx context.Context, c stream.Commit) (stream.Receipt, error) {
-	if !slices.ContainsFunc(c.Puts, func(p stream.Put) bool { return e.abroad(p.Stream) && len(p.Events) > 0 }) {
+	if !slices.ContainsFunc(c.Puts, func(p stream.Put) bool { return e.abroad(p.Stream) }) {
 		return e.house.Commit(ctx, c)
 	}
 	w := &work{e: e, commit: c, puts: make([]*forwarder, len(c.Puts)), early: make([]uint64, len(c.Puts))}
@@ -299,7 +299,7 @@ func (e *Engine) Commit(ctx context.Context, c stream.Commit) (stream.Receipt, e
 type work struct {
 	e      *Engine
 	commit stream.Commit
-	puts   []*forwarder // of each put; nil where it stays in the house
+	puts   []*forwarder // of each put; nil where it stays in the house, or is empty
 	early  []uint64
 }
 
@@ -313,7 +313,6 @@ func (w *work) run(ctx context.Context) (stream.Receipt, error) {
 		if f == nil {
 			continue
 		}
-		c.Puts[i].Stream = f.spool
 		if c.Placed {
 			f.mu.Lock()
 			w.early[i] = f.early.begin()
@@ -336,17 +335,21 @@ func sizeOf(put *stream.Put) (n int) {
 	return n
 }
 
-// admit finds the forwarders and waits until there is room for all puts. It takes the room of one stream after the other, all of it at
+// admit finds the spools and waits until there is room for all puts. It takes the room of one stream after the other, all of it at
 // once and in order of name, so that no two commits wait for each other.
 func (w *work) admit(ctx context.Context, puts []stream.Put) error {
 	needs := map[*forwarder]amount{}
 	for i := range puts {
-		if !w.e.abroad(puts[i].Stream) || len(puts[i].Events) == 0 {
+		if !w.e.abroad(puts[i].Stream) {
 			continue
 		}
 		f, err := w.e.known(ctx, puts[i].Stream)
 		if err != nil {
 			return err
+		}
+		puts[i].Stream = f.spool
+		if len(puts[i].Events) == 0 {
+			continue
 		}
 		w.puts[i] = f
 		need := needs[f]

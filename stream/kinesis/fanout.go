@@ -44,6 +44,16 @@ func (f *fans) take(name string, shard leat.ShardID) (number int, release func()
 	}
 }
 
+// forget forgets the ARN of a consumer, and reports whether it was known.
+func (f *fans) forget(name, consumer string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	key := name + " " + consumer
+	known := f.arns[key] != ""
+	delete(f.arns, key)
+	return known
+}
+
 // subscriber reads by enhanced fan-out: Kinesis pushes, for five minutes at a time.
 type subscriber struct {
 	r         *reader
@@ -67,7 +77,17 @@ func (r *reader) fanOut(ctx context.Context) error {
 	number, release := r.e.fans.take(r.stream, r.shard)
 	s := &subscriber{r: r, release: release}
 	var err error
-	if s.arn, err = r.e.register(ctx, r.stream, r.e.config.FanOut+"-"+strconv.Itoa(number)); err == nil {
+	consumer := r.e.config.FanOut + "-" + strconv.Itoa(number)
+	if s.arn, err = r.e.register(ctx, r.stream, consumer); err == nil {
+		err = s.subscribe(ctx)
+	}
+	if errorCode(err) == "ResourceNotFoundException" && r.e.fans.forget(r.stream, consumer) { // it may be one of an older stream of that name
+		if s.arn, err = r.e.register(ctx, r.stream, consumer); err == nil {
+			err = s.subscribe(ctx)
+		}
+	}
+	if errorCode(err) == "InvalidArgumentException" && r.replaced(ctx) {
+		r.at, r.gap = stream.Oldest(), false // as for polling
 		err = s.subscribe(ctx)
 	}
 	if err != nil {
@@ -157,6 +177,9 @@ func (s *subscriber) subscribe(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
+		if s.r.timeless(err) {
+			continue
+		}
 		if !again(err) {
 			return err
 		}
@@ -200,6 +223,7 @@ func (s *subscriber) ended() {
 		s.r.e.log.Warn("another process has taken over the reading of a shard", "stream", s.r.stream, "shard", s.r.shard.String())
 	}
 	s.stop()
+	s.r.anew()
 }
 
 func (s *subscriber) stop() {

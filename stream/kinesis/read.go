@@ -131,6 +131,10 @@ func (r *reader) iterator(ctx context.Context) (string, error) {
 		if err == nil {
 			return aws.ToString(out.ShardIterator), nil
 		}
+		if r.timeless(err) {
+			in.ShardIteratorType, in.Timestamp = types.ShardIteratorTypeLatest, nil
+			continue
+		}
 		if !again(err) || ctx.Err() != nil {
 			return "", fmt.Errorf("read stream %q %s %s: %w", r.stream, r.shard, r.at, r.mend(err))
 		}
@@ -140,8 +144,30 @@ func (r *reader) iterator(ctx context.Context) (string, error) {
 	}
 }
 
+// skew is how far the clock of this machine may be ahead of that of Kinesis, which refuses times in the future.
+const skew = 5 * time.Minute
+
+// timeless reports whether Kinesis has refused a time that is not past for it, and goes on at the newest record then.
+func (r *reader) timeless(err error) bool {
+	if errorCode(err) != "InvalidArgumentException" || r.at.Kind != stream.FromTime || time.Since(r.at.Time) > skew {
+		return false
+	}
+	r.at = stream.Latest()
+	return true
+}
+
+// anew sees to it that a feed that begins once more begins where the reader was opened.
+func (r *reader) anew() {
+	if r.at.Kind == stream.FromLatest {
+		r.at = stream.AtTime(r.opened)
+	}
+}
+
 // replaced reports whether the position is of an older stream of the same name.
 func (r *reader) replaced(ctx context.Context) bool {
+	if r.start.IsZero() {
+		return false
+	}
 	shards, err := r.e.shards(ctx, r.stream)
 	if err != nil {
 		return false
@@ -319,9 +345,7 @@ func (p *poller) next(ctx context.Context, noWait bool) (page, error) {
 			return page{}, ctx.Err()
 		case errorCode(err) == "ExpiredIteratorException":
 			p.iterator = ""
-			if p.r.at.Kind == stream.FromLatest { // which was judged when the reader was opened
-				p.r.at = stream.AtTime(p.r.opened)
-			}
+			p.r.anew()
 		case !again(err):
 			return page{}, fmt.Errorf("read stream %q %s: %w", p.r.stream, p.r.shard, p.gone(ctx, p.r.mend(err)))
 		default:
