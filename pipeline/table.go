@@ -10,6 +10,7 @@ import (
 	"github.com/leatstream/leat/sink/sql"
 	"github.com/leatstream/leat/source"
 	"github.com/leatstream/leat/source/httpstream"
+	"github.com/leatstream/leat/source/mqtt"
 	"github.com/leatstream/leat/source/poll"
 	"github.com/leatstream/leat/source/sse"
 	"github.com/leatstream/leat/source/tcp"
@@ -51,6 +52,10 @@ var sources = map[string]sourceAdapter{
 	"poll": {
 		config: func() any { return new(poll.Config) },
 		build:  func(c any) source.Source { return &poll.Source{Config: *c.(*poll.Config)} },
+	},
+	"mqtt": {
+		config: func() any { return new(mqtt.Config) },
+		build:  func(c any) source.Source { return &mqtt.Source{Config: *c.(*mqtt.Config)} },
 	},
 	"websocket": {
 		config: func() any { return new(websocket.Config) },

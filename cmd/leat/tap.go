@@ -326,15 +326,16 @@ func (f *follower) read(ctx context.Context, id leat.ShardID, from stream.Positi
 		return
 	}
 	defer r.Close()
-	for {
+	for tip := false; ; {
 		b, err := r.Next(ctx, stream.Limit{Records: 1000, NoWait: f.end})
-		if err == nil && len(b.Records) == 0 {
-			err = errTip
+		if err == nil && (tip || len(b.Records) == 0) {
+			b, err = leat.Batch{}, errTip
 		}
 		var gap *stream.GapError
 		if !send(shardLines{batch: b, err: err}) || err != nil && !errors.As(err, &gap) {
 			return
 		}
+		tip = f.end && err == nil && f.newest(&b)
 	}
 }
 

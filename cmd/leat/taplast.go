@@ -56,6 +56,10 @@ func (f *follower) lastRecords(ctx context.Context, shards []stream.Shard) error
 	return nil
 }
 
+// newest reports whether nothing lay behind a batch when it was read. A shard of Kinesis is asked five times in a second: one that is busy
+// has more each time, and is never empty.
+func (f *follower) newest(b *leat.Batch) bool { return f.place.distant() && b.Behind == 0 }
+
 // tail returns the newest records of a shard that are asked for and arrived at or after t, at most as many as are shown, the newest first.
 func (f *follower) tail(ctx context.Context, id leat.ShardID, t time.Time) ([]seen, error) {
 	r, err := f.engine.Read(ctx, f.stream, id, stream.AtTime(t))
@@ -82,5 +86,9 @@ func (f *follower) tail(ctx context.Context, id leat.ShardID, t time.Time) ([]se
 			}
 		}
 		tail = slices.Delete(tail, 0, max(0, len(tail)-f.last))
+		if f.newest(&b) {
+			slices.Reverse(tail)
+			return tail, nil
+		}
 	}
 }
