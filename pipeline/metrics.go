@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -36,8 +37,11 @@ var (
 	sourceDuplicates  = desc("producer_duplicates_total", "Events dropped because the stream had them.", "source")
 	sourceRefused     = desc("producer_refused_total", "Commits that the stream refused and that were put again.", "source")
 	sourceEnds        = desc("source_reconnects_total", "Connections that ended, by kind and by close code or HTTP status.", "source", "reason", "code")
-	sourceGaps        = desc("source_gaps_total", "Gap records written.", "source")
-	sourceGapSeconds  = desc("source_gap_seconds_total", "The time that gap records cover.", "source")
+	sourceGaps        = desc("source_gaps_total", "Gap records written, by how the gap was found.", "source", "how")
+	sourceGapSeconds  = desc("source_gap_seconds_total", "The time that gap records cover.", "source", "how")
+	sourceGapEvents   = desc("source_gap_events_total", "Events that gap records call missing, where that is known.", "source", "how")
+	sourceRepaired    = desc("source_repaired_events_total", "Events that came after a gap record had called them missing.", "source", "how")
+	sourceForgotten   = desc("source_counts_forgotten_total", "Counts of a gap rule that were dropped because there were too many.", "source")
 	sourceGapOpen     = desc("source_gap_open", "1 while no connection covers what the provider sends.", "source")
 	sourceSkipped     = desc("source_skipped_total", "Messages left out, such as those that are too large.", "source")
 	sourceLastData    = desc("source_last_data_timestamp_seconds", "When the source last received an event.", "source")
@@ -117,13 +121,32 @@ func (e emitter) source(s *SourceStatus) {
 	for labels, n := range ends {
 		e.counter(sourceEnds, n, s.Name, labels[0], labels[1])
 	}
-	e.counter(sourceGaps, float64(s.Gaps), s.Name)
-	e.counter(sourceGapSeconds, s.GapTime.Seconds(), s.Name)
+	e.gaps(s)
 	e.gauge(sourceGapOpen, truth(!s.GapSince.IsZero()), s.Name)
 	e.counter(sourceSkipped, float64(s.Skipped), s.Name)
 	if !s.LastData.IsZero() {
 		e.gauge(sourceLastData, float64(s.LastData.UnixMilli())/1000, s.Name)
 	}
+}
+
+// gaps has a value for every way in which a gap is found, so that the first one is an increase.
+func (e emitter) gaps(s *SourceStatus) {
+	kinds := slices.Clone(source.GapKinds)
+	for how := range s.GapsBy {
+		if !slices.Contains(kinds, how) {
+			kinds = append(kinds, how)
+		}
+	}
+	for _, how := range kinds {
+		n := s.GapsBy[how]
+		e.counter(sourceGaps, float64(n.Records), s.Name, how)
+		e.counter(sourceGapSeconds, n.Time.Seconds(), s.Name, how)
+		e.counter(sourceGapEvents, float64(n.Missing), s.Name, how)
+		if n.Repaired > 0 || how == source.GapSequence {
+			e.counter(sourceRepaired, float64(n.Repaired), s.Name, how)
+		}
+	}
+	e.counter(sourceForgotten, float64(s.CountsForgotten), s.Name)
 }
 
 // codeLabel is a close code or an HTTP status as a label. Codes that no standard names, of which a provider may choose any, share one by their

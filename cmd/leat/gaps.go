@@ -136,6 +136,9 @@ func (g *gaps) judge(ctx context.Context, e engine, name string, since time.Time
 			from = at // it is known of an earlier time
 		}
 	}
+	if err == nil && from.After(mark.Covered) {
+		return c, fmt.Errorf("nothing is known since %s: source %q is complete or reported up to %s only", stamp(from), name, stamp(mark.Covered))
+	}
 	return source.Judge(name, records, from, mark.Covered), err
 }
 

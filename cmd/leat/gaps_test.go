@@ -22,7 +22,7 @@ func reported(ts *testscript.TestScript, _ bool, args []string) {
 	for line := range strings.Lines(ts.ReadFile(args[2])) {
 		put.Events = append(put.Events, leat.Event{PartitionKey: args[1], Data: []byte(strings.TrimSpace(line))})
 	}
-	mark := source.Mark{Covered: time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)}
+	mark := source.Mark{Covered: time.Date(2126, 11, 25, 12, 0, 0, 0, time.UTC)}
 	c := stream.Commit{Marks: []stream.Swap{{Mark: stream.Mark{Key: source.MarkKey(args[1]), Epoch: 1, Value: mark.Encode()}}}}
 	if len(put.Events) > 0 {
 		c.Puts = []stream.Put{put}

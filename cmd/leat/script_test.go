@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 //	until FILE TEXT             waits until a file of a background command contains a text
 //	signal NAME SIGNAL          sends a signal to the leat whose log says its pid
 //	lines FILE N                wants a file to have so many lines
-//	reported DIR SOURCE FILE    makes a data directory in which a source has covered up to 2026-11-25T12:00:00Z, and reported the gaps in a file
+//	reported DIR SOURCE FILE    makes a data directory in which a source has covered up to 2126-11-25T12:00:00Z, and reported the gaps in a file
 //	endpoint FILE               sets URL to the one that leat dev has printed
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
