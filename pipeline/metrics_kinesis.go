@@ -14,6 +14,7 @@ var (
 	kinesisRetries  = desc("kinesis_retries_total", "Events that were sent again.", "stream")
 	kinesisUnknown  = desc("kinesis_unknown_total", "Events that were sent again because an answer was lost: they may be in the stream twice.", "stream")
 	kinesisRefused  = desc("kinesis_refused_total", "Events that Kinesis never takes; they are in the stream kinesis/refused/NAME.", "stream")
+	kinesisLost     = desc("kinesis_lost_total", "Events that the house has lost before Kinesis had them.", "stream")
 	kinesisErrors   = desc("kinesis_errors_total", "Refusals of Kinesis, by code.", "stream", "code")
 )
 
@@ -30,6 +31,7 @@ func (e emitter) forwarding(s *kinesis.Status) {
 	e.counter(kinesisRetries, float64(c.Retries), s.Stream)
 	e.counter(kinesisUnknown, float64(c.Unknown), s.Stream)
 	e.counter(kinesisRefused, float64(c.Refused), s.Stream)
+	e.counter(kinesisLost, float64(c.Lost), s.Stream)
 	for code, n := range c.Errors {
 		e.counter(kinesisErrors, float64(n), s.Stream, code)
 	}

@@ -33,6 +33,8 @@ type fake struct {
 	before func(w http.ResponseWriter, r *http.Request, put *putRecords) bool
 	// code, if not nil, returns an error code for a record, or nothing.
 	code func(request, place int) string
+	// misplace says that all records land on the last shard.
+	misplace bool
 	// refusesKey, if not nil, says which keys are throttled.
 	refusesKey func(key string) bool
 	// after, if not nil, may keep the answer back.
@@ -40,6 +42,7 @@ type fake struct {
 
 	index    uint64
 	requests int // PutRecords
+	lists    int // ListShards
 	sizes    []int
 	records  map[leat.ShardID][]leat.Record
 	total    int
@@ -112,6 +115,7 @@ func (f *fake) control(w http.ResponseWriter, action string) {
 		}
 		fmt.Fprintf(w, `{"StreamDescriptionSummary":{"StreamName":%q,"StreamStatus":"ACTIVE","MaxRecordSizeInKiB":%d,"StreamModeDetails":{"StreamMode":%q}}}`, f.name, f.limit, mode)
 	case "ListShards":
+		f.lists++
 		var list []map[string]any
 		for _, s := range f.shards {
 			numbers := map[string]any{"StartingSequenceNumber": s.First.String()}
@@ -179,6 +183,9 @@ func (f *fake) store(request, place int, key, hash string, data []byte) map[stri
 		at, _ = leat.ParseHash(hash)
 	}
 	i := slices.IndexFunc(f.shards, func(s stream.Shard) bool { return s.Open() && s.Range.Contains(at) })
+	if f.misplace {
+		i = len(f.shards) - 1
+	}
 	s := f.shards[i]
 	now := time.Now()
 	if f.throttle {

@@ -78,6 +78,7 @@ type item struct {
 	held   bool // behind an earlier record of its key, not ready
 	behind bool // in an aggregate behind an earlier record of its key
 	done   bool
+	strays uint8 // how many times it landed on another shard than was expected, in an aggregate
 }
 
 // lane is what is ready for one shard.
@@ -544,6 +545,8 @@ func (f *forwarder) settleStrays() {
 				f.finish(it)
 				f.arrived(it, &e.outcome, part)
 			} else {
+				it.strays++
+				it.alone = it.alone || it.strays > 2 // where it lies alone is no matter
 				rest = append(rest, it)
 			}
 		}

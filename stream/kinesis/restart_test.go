@@ -337,3 +337,27 @@ func TestDeletedStreamsHoldNobodyBack(t *testing.T) {
 		}
 	}
 }
+
+// Some services place records by other rules. Then the shards are not asked for all the time, and nothing is sent without end.
+func TestAServiceThatPlacesRecordsElsewhere(t *testing.T) {
+	for _, aggregate := range []bool{false, true} {
+		t.Run(fmt.Sprint("aggregate ", aggregate), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFake("s", 2)
+				f.onDemand, f.misplace = true, true
+				e, stop := virtual(t, f, kinesis.Config{Aggregate: aggregate})
+				events, want := apart(6, 600)
+				for part := range slices.Chunk(events, 6) {
+					put(t, e, "s", part...)
+					time.Sleep(100 * time.Millisecond)
+				}
+				drained(t, e)
+				stop()
+				check(t, f, want)
+				if f.lists > 30 {
+					t.Errorf("the shards were asked for %d times", f.lists)
+				}
+			})
+		})
+	}
+}

@@ -42,9 +42,13 @@ func blindMap() shardMap {
 // mapAge is how long the shards are believed to be as they were.
 const mapAge = time.Minute
 
+// mapEvery is how often they are asked for at most.
+const mapEvery = time.Second
+
 // keepMap keeps the shards of the stream up to date until ctx ends.
 func (f *forwarder) keepMap(ctx context.Context) {
 	for fails := 0; ; {
+		asked := time.Now()
 		m, err := f.e.describe(ctx, f.name)
 		if code := errorCode(err); code == "AccessDeniedException" {
 			f.log.Warn("the shards of a stream may not be listed; its records are sent without regard to them", "stream", f.name, "error", err)
@@ -66,9 +70,7 @@ func (f *forwarder) keepMap(ctx context.Context) {
 		old, cancel := context.WithTimeout(ctx, pause)
 		select {
 		case <-f.refresh:
-			if wait.For(ctx, 100*time.Millisecond) != nil { // not after every record
-				fails = 0
-			}
+			_ = wait.For(ctx, max(100*time.Millisecond, time.Until(asked.Add(mapEvery)))) // not after every record
 		case <-old.Done():
 		}
 		cancel()

@@ -117,6 +117,9 @@ func (f *forwarder) read(ctx context.Context, from mark, tip leat.SequenceNumber
 			f.mu.Lock()
 			f.counters.Lost += max(1, gap.Count)
 			f.mu.Unlock()
+			if gap.To.Compare(tip) >= 0 {
+				f.caughtUp() // as far as that is there
+			}
 			continue
 		case err != nil:
 			return err
@@ -132,7 +135,7 @@ func (f *forwarder) read(ctx context.Context, from mark, tip leat.SequenceNumber
 		}
 		f.mu.Lock()
 		f.add(items[:cut])
-		if cut > 0 && b.Records[cut-1].Sequence == tip {
+		if cut < len(items) || cut > 0 && b.Records[cut-1].Sequence == tip {
 			f.backlog.known()
 		}
 		f.add(items[cut:])
