@@ -30,7 +30,7 @@ type span struct {
 	reason  string // why it ended
 
 	// An inclusive cursor that the first event is to prove. Until then no sign of life counts.
-	asked      position
+	asked      resuming
 	unproven   bool
 	refutation *interval // what it left out at least, if the event proved the opposite
 }
@@ -45,10 +45,10 @@ type interval struct {
 }
 
 // begin adds a connection that was asked for what follows a position.
-func (c *coverage) begin(after position, inclusive bool) *span {
+func (c *coverage) begin(after resuming) *span {
 	s := &span{live: true}
 	if after.cursor != "" {
-		s.asked, s.unproven, s.resumed = after, inclusive, !inclusive
+		s.asked, s.unproven, s.resumed = after, after.proved, !after.proved
 	}
 	c.spans = append(c.spans, s)
 	return s
@@ -73,12 +73,12 @@ func (s *span) life(at time.Time) {
 func (c *coverage) prove(s *span, got position, known bool, now time.Time) {
 	switch {
 	case !s.unproven:
-	case got.cursor == s.asked.cursor, known && s.asked.cursor != c.refuted:
+	case s.asked.proves(got.cursor), known && !s.asked.lost && s.asked.cursor != c.refuted:
 		s.unproven, s.resumed = false, true
-	case got.cursor != "":
+	case got.cursor != "", s.asked.lost:
 		c.refuted = s.asked.cursor
 		s.unproven = false
-		s.refutation = &interval{from: s.asked.time, to: got.time, how: GapResume, asked: s.asked.cursor, came: got.kept().cursor, reason: "asked for what follows cursor " + s.asked.shown() + ", the first event has " + got.shown()}
+		s.refutation = &interval{from: s.asked.time, to: got.time, how: GapResume, asked: s.asked.cursor, came: got.kept().cursor, reason: s.asked.refutation(got)}
 		s.begun(now)
 	}
 }

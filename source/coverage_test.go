@@ -35,7 +35,7 @@ func TestCoverageAgreesWithAnOracle(t *testing.T) {
 			for i, conn := range conns {
 				switch {
 				case second == conn.start:
-					spans[i] = c.begin(position{}, false)
+					spans[i] = c.begin(resuming{})
 					spans[i].life(at(second))
 				case second > conn.start && second <= conn.silent:
 					spans[i].life(at(second))

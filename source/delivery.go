@@ -55,6 +55,9 @@ type Mark struct {
 	// Covered is the time up to which everything the provider sent is stored, or reported as a gap.
 	Covered time.Time `json:"covered,omitzero"`
 
+	// Attempts are the attempts to connect that are bounded by the settings.
+	Attempts []Tried `json:"attempts,omitempty"`
+
 	// State is what Delivery.State returned before; only in what Producer.Begin returns.
 	State []stream.Entry `json:"-"`
 }

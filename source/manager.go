@@ -36,10 +36,12 @@ type Manager struct {
 	// mu may be taken under the Producer's lock, in Delivery.Move; so nothing of the Producer is called under it.
 	mu       sync.Mutex
 	cover    coverage
-	counts   *tracker   // nil: there is no gap rule
-	at       position   // the last durable one: where the next connection resumes
-	sessions []*session // those that are not over, the oldest first; the first one's position is the source's
-	begun    int64      // sessions
+	counts   *tracker    // nil: there is no gap rule
+	at       position    // the last durable one: where the next connection resumes
+	sessions []*session  // those that are not over, the oldest first; the first one's position is the source's
+	begun    int64       // sessions
+	lost     leat.Cursor // the one that the provider no longer has
+	ledger   ledger
 	budget   budget
 	oversize []oversize // the last messages that were left out
 	empty    bool       // that there are messages without content has been told
@@ -99,6 +101,7 @@ func (m *Manager) begin(mark Mark, stop context.CancelFunc) error {
 	defer m.mu.Unlock()
 	m.stop = stop
 	m.budget = newBudget(m.Settings.Connections)
+	m.ledger = ledger{m.Settings.Attempts, mark.Attempts}
 	m.at = positionOf(&leat.Event{Cursor: mark.Cursor, Time: mark.Time})
 	m.cover = coverage{frontier: mark.Covered, reason: "leat was not running"}
 	m.status = Status{Name: m.Name, State: Connecting, Ends: map[End]int64{}, GapsBy: map[string]GapCount{}, Slots: make([]SlotStatus, m.Settings.Connections)}

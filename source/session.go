@@ -18,7 +18,7 @@ type session struct {
 	slot  int
 	name  string // tells it from all others of this process
 	conn  Conn
-	after position      // what it was asked to follow
+	after resuming      // what it was asked to follow
 	gone  chan struct{} // closed when nothing more will be received, though some is still to be stored; nil: nobody knows
 	done  chan struct{} // closed when serve has returned
 	lost  error         // why nothing more will be received; set before gone is closed
@@ -48,7 +48,7 @@ func (m *Manager) start(late context.Context, s, before *session) {
 		s.gone = make(chan struct{})
 	}
 	m.mu.Lock()
-	s.span = m.cover.begin(s.after, m.Settings.CursorMode == inclusive)
+	s.span = m.cover.begin(s.after)
 	if c, ok := s.conn.(Continuer); ok {
 		if does, known := c.Continues(); known {
 			s.span.resumed, s.span.unproven = does, false
@@ -233,6 +233,13 @@ func (s *session) why(err error) *EndError {
 		return end
 	}
 	return &EndError{Kind: EndRead, Err: err}
+}
+
+// brought returns how many events the connection has brought.
+func (s *session) brought() int64 {
+	s.m.mu.Lock()
+	defer s.m.mu.Unlock()
+	return s.events
 }
 
 // steady reports whether the connection brought data for long enough, or any and lived long enough, to be trusted.

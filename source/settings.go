@@ -50,6 +50,29 @@ type Settings struct {
 	// ignores the cursor loses events without a gap record.
 	CursorMode string `yaml:"cursor_mode" enum:"inclusive,exclusive"`
 
+	// Which cursor counts. "last": that of the event that came last. "max": the largest that has come, of numbers, times of RFC 3339 or texts, for
+	// providers that send events in no order.
+	CursorKind string `yaml:"cursor_kind" default:"last" enum:"last,max"`
+
+	// How far before the cursor a connection begins: 100 less than a number, or 5s before a time, which may be a number that is a time since 1970. For
+	// providers that send events in no order, or have positions of their own on each host. What comes again is known by event_id, which it needs. A
+	// connection that begins behind the cursor all the same is found out, also where cursor_mode is exclusive. Default: none.
+	CursorOverlap Overlap `yaml:"cursor_overlap"`
+
+	// Which end of a connection, before it has brought anything, means that the provider no longer has the cursor: a condition over kind, code, reason,
+	// and body where the reason is JSON, such as code == 400 && body.error == "CursorTooOld". Default: code == 410.
+	LostCursor expression.Condition `yaml:"lost_cursor" default:"code == 410"`
+
+	// What to do then. "live": go on with what the provider sends without a cursor. "oldest": ask for oldest_cursor. Both write a gap record with the lost cursor
+	// and the first one that comes. "fail": try again, as after any other refusal; the source stays as it is until somebody decides.
+	OnLostCursor string `yaml:"on_lost_cursor" default:"fail" enum:"live,oldest,fail"`
+
+	// What a provider is asked for to begin with the oldest that it has, such as 0.
+	OldestCursor string `yaml:"oldest_cursor"`
+
+	// How often the source may connect, where a provider limits that, such as {count: 300, per: 5m}. It holds over restarts.
+	Attempts Attempts `yaml:"attempts"`
+
 	// The partition key: events of one key keep their order and share a shard. Without it
 	// every event of the source has the source's name as its key. One of more than 256 characters, the limit of Kinesis, is
 	// replaced by "sha256:" and its hash: equal keys stay equal.
@@ -94,6 +117,23 @@ func (s *Settings) Check() error {
 				"exclusive: it begins behind it, and a resume is taken on its word"),
 			Hint: `write "cursor_mode: inclusive" or "cursor_mode: exclusive" beside it`,
 		})
+	}
+	return errors.Join(append(wrong, s.checkResume())...)
+}
+
+// checkResume returns what is wrong with how the source resumes.
+func (s *Settings) checkResume() error {
+	var wrong []error
+	if !s.CursorOverlap.IsZero() && s.EventID.IsZero() {
+		wrong = append(wrong, &setting.FieldError{
+			Field: "cursor_overlap", Err: errors.New("without event_id, what comes again is stored again"), Hint: "say what identifies an event with event_id",
+		})
+	}
+	switch oldest := s.OnLostCursor == lostOldest; {
+	case oldest && s.OldestCursor == "":
+		wrong = append(wrong, setting.FieldErrorf("on_lost_cursor", "oldest needs oldest_cursor: what the provider is asked for"))
+	case !oldest && s.OldestCursor != "":
+		wrong = append(wrong, setting.FieldErrorf("oldest_cursor", "is used only with on_lost_cursor: oldest"))
 	}
 	return errors.Join(wrong...)
 }

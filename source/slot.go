@@ -96,6 +96,10 @@ func (s *slot) lost(ctx context.Context, current *session, cause error) {
 	if current.steady() {
 		s.backoff.forget()
 	}
+	var end *EndError
+	if errors.As(cause, &end) && current.brought() == 0 && s.m.loses(&current.after, end) {
+		return
+	}
 	s.pause(ctx, cause, slog.LevelInfo) // its end has been told
 }
 
@@ -158,9 +162,9 @@ func (s *slot) open(ctx, late context.Context) *session {
 			return nil
 		}
 		after := s.m.resume()
-		conn, err := s.m.Source.Open(ctx, after.cursor)
+		conn, err := s.m.Source.Open(ctx, after.asked)
 		if err == nil {
-			s.m.log.Info("connected", "connection", s.n, "asked_to_resume", after.cursor != "")
+			s.m.log.Info("connected", "connection", s.n, "asked_to_resume", after.asked != "")
 			next := &session{slot: s.n, conn: conn, after: after}
 			s.m.start(late, next, s.draining)
 			return next
@@ -173,6 +177,9 @@ func (s *slot) open(ctx, late context.Context) *session {
 			end = &EndError{Kind: EndDial, Err: err}
 		}
 		s.m.notOpened(s.n, end)
+		if s.m.loses(&after, end) {
+			continue
+		}
 		s.pause(ctx, end, slog.LevelWarn)
 	}
 }

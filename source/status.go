@@ -116,17 +116,13 @@ func (m *Manager) attempt(ctx context.Context, n int) error {
 	if err := wait.For(ctx, d); err != nil {
 		return err
 	}
+	if err := m.bounded(ctx, n); err != nil {
+		return err
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.status.slot(n, Connecting, time.Now())
 	return nil
-}
-
-// resume returns the position that the next connection is to follow.
-func (m *Manager) resume() position {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.at
 }
 
 // notOpened notes an attempt that did not become a connection.

@@ -24,9 +24,12 @@ func (m *Manager) deliver(ctx context.Context, s *session, events []leat.Event) 
 			seen[i] = m.Settings.GapRule.look(&msg, s.name)
 		}
 		if events[i].Cursor != "" {
-			last = positionOf(&events[i])
+			at := positionOf(&events[i])
 			if first.cursor == "" {
-				first = last
+				first = at
+			}
+			if last.cursor == "" || m.Settings.CursorKind != greatest || compareCursors(at.cursor, last.cursor) > 0 {
+				last = at
 			}
 		}
 	}
@@ -38,7 +41,7 @@ func (m *Manager) deliver(ctx context.Context, s *session, events []leat.Event) 
 		s.observe()
 		m.cover.prove(s.span, first, known, signs.First)
 		s.data(signs.Data, int64(len(events)))
-		if leads = m.sessions[0] == s && last.cursor != ""; leads {
+		if leads = m.sessions[0] == s && last.cursor != "" && m.later(mark.Cursor, last.cursor); leads {
 			mark.Cursor, mark.Time = last.cursor, last.time
 		}
 		return m.settle(mark)
