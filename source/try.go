@@ -1,6 +1,7 @@
 package source
 
 import (
+	"errors"
 	"time"
 
 	"github.com/leatstream/leat"
@@ -11,6 +12,8 @@ import (
 // goroutine uses it.
 type Trial struct {
 	settings    *Settings
+	intake      *Intake // nil: messages are events as they are
+	taking      map[string]*Intaking
 	mapping     mapping
 	counts      *tracker
 	ids         map[string]bool
@@ -21,7 +24,9 @@ type Trial struct {
 
 // TrialResult is what a rule makes of a recording.
 type TrialResult struct {
-	Events      int64 `json:"events"`              // all
+	Messages    int64 `json:"messages"`            // all
+	LeftOut     int64 `json:"left_out"`            // of these, such as cannot be decoded, or tell of a gap
+	Events      int64 `json:"events"`              // in them
 	Known       int64 `json:"known_events"`        // of these, such as have the event_id of an earlier one
 	Judged      int64 `json:"judged"`              // by the rule
 	Connections int   `json:"connections"`         //
@@ -39,20 +44,64 @@ type TrialResult struct {
 	Repaired int64         `json:"repaired"`   // of those, such as came after all
 }
 
-// NewTrial returns a Trial of the rule in settings, which must have one.
-func NewTrial(settings Settings) *Trial {
-	setting.Default(&settings)
-	setting.Default(settings.GapRule)
-	return &Trial{
-		settings: &settings, mapping: mapping{"trial", &settings}, counts: newTracker(settings.GapRule),
-		ids: map[string]bool{}, connections: map[string]bool{}, result: TrialResult{Gaps: []Gap{}},
-	}
+// Taker is implemented by the settings of a Source whose messages may be decoded, classified and split.
+type Taker interface {
+	// TakesIn returns the settings that say how.
+	TakesIn() *Intake
 }
 
-// Observe takes a message into account that came over a connection. Times must not fall.
-func (t *Trial) Observe(connection string, data []byte, at time.Time) {
-	event := leat.Event{Data: data}
-	msg := t.mapping.apply(&event)
+// NewTrial returns a Trial of the rule in settings, which must have one, for a source with the settings of an adapter.
+func NewTrial(settings Settings, adapter any) *Trial {
+	setting.Default(&settings)
+	setting.Default(settings.GapRule)
+	t := &Trial{
+		taking: map[string]*Intaking{}, settings: &settings, mapping: mapping{"trial", &settings}, counts: newTracker(settings.GapRule),
+		ids: map[string]bool{}, connections: map[string]bool{}, result: TrialResult{Gaps: []Gap{}},
+	}
+	if taker, ok := adapter.(Taker); ok {
+		t.intake = taker.TakesIn()
+	}
+	return t
+}
+
+// Observe takes a message into account that came over a connection, and that must not be changed afterwards. Times must not fall. An error says
+// that the messages of the source cannot be decoded at all.
+func (t *Trial) Observe(connection string, data []byte, at time.Time) error {
+	t.result.Messages++
+	if t.intake == nil {
+		t.event(connection, &leat.Event{Data: data}, at)
+		return nil
+	}
+	in := t.taking[connection]
+	if in == nil {
+		var err error
+		if in, err = t.intake.Start(); err != nil {
+			return err
+		}
+		t.taking[connection] = in
+	}
+	taken, err := in.Take(data)
+	var end *EndError
+	switch {
+	case errors.As(err, &end):
+		delete(t.taking, connection) // what follows came over the next one
+	case err != nil:
+		t.result.LeftOut++
+	}
+	for i := range taken.Events {
+		t.event(connection, &taken.Events[i], at)
+	}
+	return nil
+}
+
+// ObserveEvent takes an event into account, as a stream has it.
+func (t *Trial) ObserveEvent(connection string, data []byte, at time.Time) {
+	t.result.Messages++
+	t.event(connection, &leat.Event{Data: data}, at)
+}
+
+func (t *Trial) event(connection string, event *leat.Event, at time.Time) {
+	msg := t.mapping.apply(event)
 	o := t.settings.GapRule.look(&msg, connection)
 	t.connections[connection] = true
 	t.result.Events++

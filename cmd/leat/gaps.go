@@ -26,10 +26,11 @@ func (a *app) gapsCommand() *cobra.Command {
 missing, with their numbers where the source has a gap_rule. What came after all is not missing. It is made of the records in the stream
 SOURCE.gaps and of the source's mark, beside a running leat or without one. It exits with 0 if the time is complete, and with 1 if not.
 
-With --try it tries the gap_rule of a source in a configuration over recordings, which are its arguments then: recorded sessions, or lines as
-leat get prints them with --raw or --json. Several recordings are connections that were open at the same time. It says what the rule would
-have told, and what a rule that knows nothing of duplicates and late events would have told wrongly. It exits with 0 if the rule tells no gap, and
-with 1 if it does.`,
+With --try it tries the gap_rule of a source in a configuration over recordings, which are its arguments then: what leat record has written, other
+recorded sessions, lines with a message each, or what leat get prints with --json. Messages are decoded, classified and split as the source says;
+what leat get prints is so already. Several recordings are connections that were open at the same time. It says what the rule would
+have told, and what a rule that knows nothing of duplicates and late events would have told wrongly. It exits with 0 if the rule judges events and tells no gap,
+and with 1 otherwise.`,
 		Example: `  leat gaps trades --data /var/lib/leat
   leat gaps trades --since 1h
   leat gaps trades --since 2026-11-25T00:00:00Z --json

@@ -2,14 +2,12 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -31,6 +29,7 @@ type recorded struct {
 	connection string
 	at         time.Time
 	data       []byte
+	stored     bool // in a stream: it is an event
 }
 
 func (t *trial) run(files []string) error {
@@ -44,24 +43,31 @@ func (t *trial) run(files []string) error {
 	}
 	var all []recorded
 	for i, name := range files {
-		messages, err := readRecording(name, "recording "+strconv.Itoa(i+1))
+		messages, err := readRecordings(name, i+1)
 		if err != nil {
 			return usage(err)
 		}
 		all = append(all, messages...)
 	}
 	slices.SortStableFunc(all, func(a, b recorded) int { return a.at.Compare(b.at) })
-	try := source.NewTrial(s.Settings)
+	try := source.NewTrial(s.Settings, s.Adapter)
 	for _, m := range all {
-		try.Observe(m.connection, m.data, m.at)
+		if m.stored {
+			try.ObserveEvent(m.connection, m.data, m.at)
+			continue
+		}
+		if err := try.Observe(m.connection, m.data, m.at); err != nil {
+			return environment(fmt.Errorf("source %q: %w", s.Name, err), "")
+		}
 	}
 	r := try.Result()
+	holds := len(r.Gaps) == 0 && r.Judged > 0
 	if t.json {
-		err = t.print(envelope{Command: "gaps", OK: len(r.Gaps) == 0, Summary: verdict(&r), Result: r})
+		err = t.print(envelope{Command: "gaps", OK: holds, Summary: verdict(&r), Result: r})
 	} else {
 		err = t.say(s, &r)
 	}
-	if err == nil && len(r.Gaps) > 0 {
+	if err == nil && !holds {
 		return errIncomplete()
 	}
 	return err
@@ -101,9 +107,12 @@ func (t *trial) say(s *config.Source, r *source.TrialResult) error {
 	if !rule.Per.IsZero() {
 		fmt.Fprintf(&out, " per %s", rule.Per.String())
 	}
-	fmt.Fprintf(&out, "; %s of %s, %s judged in %s", events(r.Events), plural(r.Connections, "recording"), n(r.Judged), plural(r.Counts, "count"))
+	fmt.Fprintf(&out, "; %s over %s, %s judged in %s", events(r.Events), plural(r.Connections, "connection"), n(r.Judged), plural(r.Counts, "count"))
 	if r.Known > 0 {
 		fmt.Fprintf(&out, ", %s known by event_id", n(r.Known))
+	}
+	if r.LeftOut > 0 {
+		fmt.Fprintf(&out, ", %s left out", plural(int(r.LeftOut), "message"))
 	}
 	fmt.Fprintf(&out, "\nequal numbers   %s\nout of order    %s", n(r.Equal), n(r.Late))
 	if r.Late > 0 {
@@ -145,17 +154,26 @@ func verdict(r *source.TrialResult) string {
 	return fmt.Sprintf("%s missing at %d places: either the recordings lack them, or the rule does not hold", events(missing), len(r.Gaps))
 }
 
-// readRecording reads a recorded session, or lines of JSON as leat get prints them. Lines without a time are taken to have come a
-// millisecond after the other.
-func readRecording(name, connection string) (all []recorded, err error) {
-	if session, err := provider.ReadSessionFile(name); err == nil {
-		for _, m := range session.Inbound() {
-			all = append(all, recorded{connection, session.Opened.Add(m.At), m.Data})
-		}
-		return all, nil
-	} else if errors.Is(err, os.ErrNotExist) {
+// readRecordings reads what leat get --json has printed, or whatever provider.ReadRecording knows. The connections of one file are told apart.
+func readRecordings(name string, n int) (all []recorded, err error) {
+	if all, err = readTapped(name, fmt.Sprintf("recording %d", n)); all != nil || err != nil {
+		return all, err
+	}
+	sessions, err := provider.ReadRecording(name)
+	if err != nil {
 		return nil, err
 	}
+	for i, session := range sessions {
+		connection := fmt.Sprintf("recording %d.%d", n, i+1)
+		for _, m := range session.Inbound() {
+			all = append(all, recorded{connection, session.Opened.Add(m.At), m.Data, false})
+		}
+	}
+	return all, nil
+}
+
+// readTapped reads what leat get --json has printed; it returns nothing if the first line is none of it.
+func readTapped(name, connection string) (all []recorded, err error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
@@ -163,22 +181,21 @@ func readRecording(name, connection string) (all []recorded, err error) {
 	defer f.Close()
 	lines := bufio.NewScanner(f)
 	lines.Buffer(nil, 64<<20)
-	for at := time.Unix(0, 0).UTC(); lines.Scan(); at = at.Add(time.Millisecond) {
-		line := bytes.Clone(lines.Bytes())
-		if len(bytes.TrimSpace(line)) == 0 {
-			continue
+	for lines.Scan() {
+		var l tapLine
+		err := json.Unmarshal(lines.Bytes(), &l)
+		if (err != nil || l.Sequence == "" || l.Arrived == "") && all == nil {
+			return nil, nil
 		}
-		m := recorded{connection, at, line}
-		var tapped tapLine
-		if json.Unmarshal(line, &tapped) == nil && tapped.Sequence != "" && tapped.Data != nil {
-			m.data = tapped.Data
-			if m.at, err = time.Parse(time.RFC3339Nano, tapped.Arrived); err != nil {
-				return nil, fmt.Errorf("%s: %w", name, err)
-			}
-		} else if !json.Valid(line) {
-			return nil, fmt.Errorf("%s is neither a recorded session nor lines of JSON", name)
+		at, err2 := time.Parse(time.RFC3339Nano, l.Arrived)
+		if err := errors.Join(err, err2); err != nil {
+			return nil, fmt.Errorf("%s: line %d: %w", name, len(all)+1, err)
 		}
-		all = append(all, m)
+		data := []byte(l.Data)
+		if l.Base64 != nil {
+			data = l.Base64
+		}
+		all = append(all, recorded{connection, at, data, true})
 	}
 	return all, lines.Err()
 }

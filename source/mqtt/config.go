@@ -88,6 +88,9 @@ func (t *Topic) qos() byte {
 	return 1
 }
 
+// TakesIn implements source.Taker.
+func (c *Config) TakesIn() *source.Intake { return &c.Intake }
+
 // Check returns what is wrong with the settings taken together. It repeats no text of theirs, which may hold secrets.
 func (c *Config) Check() error {
 	var wrong []error

@@ -38,6 +38,9 @@ type Config struct {
 	Intake source.Intake `yaml:",inline"`
 }
 
+// TakesIn implements source.Taker.
+func (c *Config) TakesIn() *source.Intake { return &c.Intake }
+
 // Check returns what is wrong with the settings taken together. It repeats no text of theirs, which may hold secrets.
 func (c *Config) Check() error {
 	var wrong []error
