@@ -47,8 +47,12 @@ func TestGapRulesOverRecordedSessions(t *testing.T) {
 		{"the sequence of Coinbase", []string{"COINBASE.ws.28.0"}, source.GapRule{Field: e("sequence"), Per: e("product_id")}, 0, 0, true, true},
 		{"messages of dYdX", []string{"DYDX.ws.1.0"}, source.GapRule{Field: e("message_id"), Per: e("connection")}, 4733, 10, false, false},
 		{"depth of Binance", []string{"BINANCE.ws.1.0"}, source.GapRule{Form: "range", First: e("data.U"), Last: e("data.u"), Per: e("data.s")}, 177, 0, false, false},
-		{"books of HitBTC over four connections", []string{"HITBTC.ws.1.0", "HITBTC.ws.2.0", "HITBTC.ws.3.0", "HITBTC.ws.4.0"},
-			source.GapRule{Field: e(`method in ["snapshotOrderbook", "updateOrderbook"] ? params.sequence : nil`), Per: e("params.symbol")}, 2148, 0, true, false},
+		{
+			"books of HitBTC over four connections",
+			[]string{"HITBTC.ws.1.0", "HITBTC.ws.2.0", "HITBTC.ws.3.0", "HITBTC.ws.4.0"},
+			source.GapRule{Field: e(`method in ["snapshotOrderbook", "updateOrderbook"] ? params.sequence : nil`), Per: e("params.symbol")},
+			2148, 0, true, false,
+		},
 	} {
 		type message struct {
 			session string

@@ -305,3 +305,19 @@ func FuzzCounts(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkGapRule(b *testing.B) {
+	rule := ruleOf("next")
+	rule.Field, rule.Per = expression.MustParse("n"), expression.MustParse("k")
+	tr := newTracker(rule)
+	messages := make([][]byte, 1000)
+	for i := range messages {
+		messages[i] = fmt.Appendf(nil, `{"type":"trade","k":"K%d","price":"1.25","n":%d}`, i%100, i/100)
+	}
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		m := expression.NewMessage(messages[i%1000])
+		o := rule.look(&m, "connection 1")
+		tr.observe(&o, ruleBase)
+	}
+}
