@@ -7,11 +7,8 @@ import (
 	"compress/gzip"
 	"compress/zlib"
 	"context"
-	"crypto/tls"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -22,8 +19,6 @@ import (
 	"github.com/leatstream/leat/internal/version"
 )
 
-var errNoAddress = errors.New("url: what it expands to is not an address")
-
 // Client asks one provider over HTTP. It may be used by several goroutines at a time.
 type Client struct {
 	request *Request
@@ -33,25 +28,15 @@ type Client struct {
 
 // NewClient returns the Client for a Request whose defaults are filled in, and that Check has passed. dial opens the network
 // connections; nil is the network of this machine.
-func NewClient(r *Request, dial func(ctx context.Context, network, address string) (net.Conn, error)) *Client {
+func NewClient(r *Request, dial Dialer) *Client {
 	c := &Client{request: r, headers: map[string]expression.Template{}}
 	for name, secret := range r.Headers {
 		c.headers[name], _ = expression.ParseTemplate(secret.Reveal())
 	}
-	c.http = &http.Client{
-		Transport: &http.Transport{
-			Proxy:                  http.ProxyFromEnvironment,
-			DialContext:            dial,
-			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(8)},
-			TLSHandshakeTimeout:    r.Timeout,
-			ResponseHeaderTimeout:  r.Timeout,
-			MaxResponseHeaderBytes: 64 << 10,
-			IdleConnTimeout:        r.Timeout,
-			MaxIdleConns:           2,
-			DisableCompression:     true, // it is ours
-		},
-		CheckRedirect: CheckRedirect,
-	}
+	transport := NewTransport(r.Timeout, dial)
+	transport.MaxIdleConns = 2
+	transport.DisableCompression = true // it is ours
+	c.http = &http.Client{Transport: transport, CheckRedirect: CheckRedirect}
 	return c
 }
 
@@ -178,7 +163,7 @@ func (c *Client) accept(a *Answer, also []int) (*Answer, error) {
 func (c *Client) CloseIdle() { c.http.CloseIdleConnections() }
 
 func (c *Client) build(ctx context.Context, vars map[string]any, header http.Header) (*http.Request, error) {
-	address, err := c.address(vars)
+	address, err := Address(&c.request.URL, c.request.Query, vars)
 	if err != nil {
 		return nil, err
 	}
@@ -214,32 +199,6 @@ func (c *Client) build(ctx context.Context, vars map[string]any, header http.Hea
 		request.Host = host
 	}
 	return request, nil
-}
-
-// address returns the URL of the next request.
-func (c *Client) address(vars map[string]any) (string, error) {
-	text, err := c.request.URL.Expand(vars, url.QueryEscape)
-	if err != nil {
-		return "", fmt.Errorf("url: %w", err)
-	}
-	u, err := url.Parse(text)
-	if err != nil {
-		return "", errNoAddress
-	}
-	query := u.Query()
-	for name, template := range c.request.Query {
-		value, err := template.Expand(vars, nil)
-		if err != nil {
-			return "", fmt.Errorf("query %s: %w", name, err)
-		}
-		if value != "" {
-			query.Set(name, value)
-		}
-	}
-	if len(c.request.Query) > 0 {
-		u.RawQuery = query.Encode()
-	}
-	return u.String(), nil
 }
 
 // decompressed returns what the body of an answer says. It begins to read only when it is read itself.

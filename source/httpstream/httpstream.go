@@ -2,7 +2,6 @@ package httpstream
 
 import (
 	"context"
-	"net"
 	"net/http"
 	"sync"
 
@@ -16,7 +15,7 @@ type Source struct {
 	Config Config
 
 	// Dial opens the network connections; nil is the network of this machine.
-	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	Dial source.Dialer
 
 	once   sync.Once
 	client *source.Client

@@ -21,7 +21,7 @@ type Source struct {
 	Config Config
 
 	// Dial opens the network connections; nil is the network of this machine.
-	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	Dial source.Dialer
 
 	once    sync.Once
 	dialect dialect

@@ -1,14 +1,10 @@
 package websocket
 
 import (
-	"errors"
 	"net/http"
 
 	"github.com/leatstream/leat/source"
 )
-
-// errNoAddress takes the place of an error that repeats the address, which may hold a secret.
-var errNoAddress = errors.New("url: what it expands to is not an address")
 
 // refused says why there is no connection.
 func (s *Source) refused(response *http.Response, err error) error {

@@ -3,12 +3,9 @@ package websocket
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
-	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptrace"
-	"net/url"
 	"sync"
 	"time"
 
@@ -25,7 +22,7 @@ type Source struct {
 	Config Config
 
 	// Dial opens the network connections; nil is the network of this machine.
-	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	Dial source.Dialer
 
 	once   sync.Once
 	client *http.Client
@@ -37,7 +34,7 @@ type Source struct {
 func (s *Source) Open(ctx context.Context, after leat.Cursor) (source.Conn, error) {
 	s.once.Do(s.prepare)
 	vars := map[string]any{"cursor": string(after)}
-	address, err := s.address(vars)
+	address, err := source.Address(&s.Config.URL, s.Config.Query, vars)
 	if err != nil {
 		return nil, err
 	}
@@ -79,44 +76,7 @@ func (s *Source) prepare() {
 		setting.Default(s.Config.PingMessage)
 	}
 	s.discard = cmp.Or(s.discard, maxDiscarded)
-	s.client = &http.Client{
-		Transport: &http.Transport{
-			Proxy:                  http.ProxyFromEnvironment,
-			DialContext:            s.Dial,
-			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(8)},
-			TLSHandshakeTimeout:    s.Config.Timeout,
-			ResponseHeaderTimeout:  s.Config.Timeout,
-			MaxResponseHeaderBytes: 64 << 10,
-			IdleConnTimeout:        s.Config.Timeout,
-		},
-		CheckRedirect: source.CheckRedirect,
-	}
-}
-
-// address returns the URL of the next attempt.
-func (s *Source) address(vars map[string]any) (string, error) {
-	text, err := s.Config.URL.Expand(vars, url.QueryEscape)
-	if err != nil {
-		return "", fmt.Errorf("url: %w", err)
-	}
-	u, err := url.Parse(text)
-	if err != nil {
-		return "", errNoAddress // the cause repeats the address, which may hold a secret
-	}
-	query := u.Query()
-	for name, template := range s.Config.Query {
-		value, err := template.Expand(vars, nil)
-		if err != nil {
-			return "", fmt.Errorf("query %s: %w", name, err)
-		}
-		if value != "" {
-			query.Set(name, value)
-		}
-	}
-	if len(s.Config.Query) > 0 {
-		u.RawQuery = query.Encode()
-	}
-	return u.String(), nil
+	s.client = &http.Client{Transport: source.NewTransport(s.Config.Timeout, s.Dial), CheckRedirect: source.CheckRedirect}
 }
 
 // dial returns a conn that is still to be started.

@@ -1,0 +1,61 @@
+package source
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/leatstream/leat/internal/expression"
+)
+
+// Dialer opens network connections, as net.Dialer.DialContext does.
+type Dialer = func(ctx context.Context, network, address string) (net.Conn, error)
+
+// NewTransport returns what carries HTTP to one provider. The TLS handshake and the head of an answer may take timeout, each. A nil dial is
+// the network of this machine.
+func NewTransport(timeout time.Duration, dial Dialer) *http.Transport {
+	return &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            dial,
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(8)},
+		TLSHandshakeTimeout:    timeout,
+		ResponseHeaderTimeout:  timeout,
+		MaxResponseHeaderBytes: 64 << 10,
+		IdleConnTimeout:        timeout,
+	}
+}
+
+// errNoAddress takes the place of an error that repeats the address, which may hold a secret.
+var errNoAddress = errors.New("url: what it expands to is not an address")
+
+// Address returns what the template of an address and those of its query expand to, escaped. A parameter without a value is left out, such
+// as a cursor at the first connection.
+func Address(address *expression.Template, query map[string]expression.Template, vars map[string]any) (string, error) {
+	text, err := address.Expand(vars, url.QueryEscape)
+	if err != nil {
+		return "", fmt.Errorf("url: %w", err)
+	}
+	u, err := url.Parse(text)
+	if err != nil {
+		return "", errNoAddress
+	}
+	values := u.Query()
+	for name, template := range query {
+		value, err := template.Expand(vars, nil)
+		if err != nil {
+			return "", fmt.Errorf("query %s: %w", name, err)
+		}
+		if value != "" {
+			values.Set(name, value)
+		}
+	}
+	if len(query) > 0 {
+		u.RawQuery = values.Encode()
+	}
+	return u.String(), nil
+}
