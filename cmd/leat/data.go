@@ -30,7 +30,7 @@ type engine interface {
 	stream.Admin
 }
 
-// opened is a data directory that is open for reading.
+// opened is a data directory, or another place of streams, that is open.
 type opened struct {
 	engine
 	live   bool // through the process that has it: there may be more to come
@@ -41,8 +41,8 @@ type opened struct {
 // startup is how long a process may hold a directory without answering: while it starts or ends.
 const startup = 3 * time.Second
 
-// openData opens a data directory for reading: through the process that has it open, or by itself if there is none.
-func openData(ctx context.Context, dir string) (*opened, error) {
+// openData opens a data directory: through the process that has it open, or by itself if there is none.
+func openData(ctx context.Context, dir string, options local.Options) (*opened, error) {
 	for until := time.Now().Add(startup); ; {
 		client, err := remote.Dial(dir)
 		if err == nil {
@@ -51,7 +51,7 @@ func openData(ctx context.Context, dir string) (*opened, error) {
 		if !errors.Is(err, remote.ErrNotRunning) {
 			return nil, environment(fmt.Errorf("reach the process that has %s open: %w", dir, err), "")
 		}
-		e, err := local.Open(dir, local.Options{ReadOnly: true})
+		e, err := local.Open(dir, options)
 		switch {
 		case errors.Is(err, local.ErrLocked) && time.Now().Before(until):
 		case errors.Is(err, os.ErrNotExist):

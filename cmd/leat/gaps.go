@@ -15,6 +15,7 @@ import (
 	"github.com/leatstream/leat/internal/setting"
 	"github.com/leatstream/leat/source"
 	"github.com/leatstream/leat/stream"
+	"github.com/leatstream/leat/stream/local"
 )
 
 func (a *app) gapsCommand() *cobra.Command {
@@ -74,7 +75,7 @@ func (g *gaps) run(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	e, err := openData(ctx, g.dir)
+	e, err := openData(ctx, g.dir, local.Options{ReadOnly: true})
 	if err != nil {
 		return err
 	}

@@ -9,15 +9,12 @@ import (
 	"net/url"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/leatstream/leat/internal/setting"
-	"github.com/leatstream/leat/internal/wait"
 	"github.com/leatstream/leat/stream/kinesis"
 	"github.com/leatstream/leat/stream/local"
-	"github.com/leatstream/leat/stream/remote"
 )
 
 // place is where the streams of a verb are: a data directory, a server of the Kinesis API, or AWS.
@@ -57,7 +54,7 @@ func (p *place) read(ctx context.Context) (*opened, error) {
 	if p.distant() {
 		return p.kinesis(ctx)
 	}
-	return openData(ctx, p.dir)
+	return openData(ctx, p.dir, local.Options{ReadOnly: true})
 }
 
 // write opens the place for writing: through the process that has the directory open, or by itself if there is none.
@@ -65,26 +62,10 @@ func (p *place) write(ctx context.Context, create bool) (*opened, error) {
 	if p.distant() {
 		return p.kinesis(ctx)
 	}
-	for until := time.Now().Add(startup); ; {
-		client, err := remote.Dial(p.dir)
-		if err == nil {
-			return &opened{engine: client, live: true, close: func() {}}, nil
-		}
-		if _, missing := os.Stat(p.dir); missing != nil && !create {
-			return nil, environment(errors.New("there is no data directory "+p.dir), "name it with --data, or make it and the stream with --create")
-		}
-		e, err := local.Open(p.dir, local.Options{})
-		switch {
-		case errors.Is(err, local.ErrLocked) && time.Now().Before(until):
-		case err != nil:
-			return nil, openError(err, p.dir)
-		default:
-			return &opened{engine: e, close: func() { _ = e.Close() }}, nil
-		}
-		if err := wait.For(ctx, 50*time.Millisecond); err != nil {
-			return nil, err
-		}
+	if _, missing := os.Stat(p.dir); missing != nil && !create {
+		return nil, environment(errors.New("there is no data directory "+p.dir), "name it with --data, or make it and the stream with --create")
 	}
+	return openData(ctx, p.dir, local.Options{})
 }
 
 // kinesis opens the Kinesis API. What is put waits for its answer, so that the house of the engine may be in memory.
