@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"sync"
@@ -187,7 +185,7 @@ func discardRun(ctx context.Context, o *options, name, dir string) (r report, ok
 	if name == "discard" {
 		r, err = runChild(ctx, "kinesis", s.url, d.url, strconv.Itoa(messages), dir)
 	} else {
-		r, err = (&rivalWriter{program, dir, s, d}).run(ctx)
+		r, err = toKinesisAPI(program, dir, s, d).run(ctx)
 	}
 	r.Count = float64(messages)
 	return r, true, err
@@ -214,48 +212,4 @@ func kinesisChild(ctx context.Context, args []string) (r report, err error) {
 	r = in.stop()
 	stop()
 	return r, errors.Join(err, group.Wait(), end())
-}
-
-// rivalWriter is Redpanda Connect: its websocket input and its aws_kinesis output with batches, as it is fastest.
-type rivalWriter struct {
-	program, dir string
-	from         *sender
-	to           *discard
-}
-
-func (w *rivalWriter) run(ctx context.Context) (r report, err error) {
-	s, d := w.from, w.to
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
-	defer cancel()
-	text := fmt.Sprintf(`http: {enabled: false}
-logger: {level: ERROR}
-input: {websocket: {url: %q}}
-output:
-  aws_kinesis:
-    stream: %s
-    partition_key: ${! json("id") }
-    endpoint: %q
-    region: us-east-1
-    credentials: {id: bench, secret: bench}
-    max_in_flight: 64
-    batching: {count: 500, period: 100ms}
-`, s.url, kinesisStream, d.url)
-	settings := filepath.Join(w.dir, "connect.yaml")
-	if err := os.WriteFile(settings, []byte(text), 0o600); err != nil {
-		return r, err
-	}
-	cmd := exec.CommandContext(ctx, w.program, "-c", settings) //nolint:gosec // a program that .ci/bench has built
-	cmd.Stderr = os.Stderr
-	if err := cmd.Start(); err != nil {
-		return r, err
-	}
-	err = until(ctx, time.Millisecond, func() bool { return s.blast.Counts().Connections > 0 })
-	begun := time.Now()
-	if err == nil {
-		err = until(ctx, time.Millisecond, func() bool { return d.records.Load() >= rivalToKinesis })
-	}
-	r.Seconds = time.Since(begun).Seconds()
-	err = errors.Join(err, end(cmd, 3*time.Second))
-	r.cpu, _ = used(cmd.ProcessState)
-	return r, err
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -9,34 +10,59 @@ import (
 	"time"
 )
 
-// rival measures Redpanda Connect: its websocket input, its file output.
-func rival(ctx context.Context, program, dir string, s *sender) (r report, err error) {
+// rival is Redpanda Connect with its websocket input.
+type rival struct {
+	program, dir string
+	from         *sender
+	output       string      // of its configuration, in YAML
+	done         func() bool // everything has arrived
+}
+
+// run measures it from its connection until all has arrived.
+func (r *rival) run(ctx context.Context) (got report, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
-	out := filepath.Join(dir, "out")
-	text := fmt.Sprintf("http: {enabled: false}\nlogger: {level: ERROR}\ninput: {websocket: {url: %q}}\noutput: {file: {path: %q, codec: lines}}\n", s.url, out)
-	settings := filepath.Join(dir, "connect.yaml")
+	text := fmt.Sprintf("http: {enabled: false}\nlogger: {level: ERROR}\ninput: {websocket: {url: %q}}\noutput: %s\n", r.from.url, r.output)
+	settings := filepath.Join(r.dir, "connect.yaml")
 	if err := os.WriteFile(settings, []byte(text), 0o600); err != nil {
-		return r, err
+		return got, err
 	}
-	cmd := exec.CommandContext(ctx, program, "-c", settings) //nolint:gosec // a program that .ci/bench has built
+	cmd := exec.CommandContext(ctx, r.program, "-c", settings) //nolint:gosec // a program that .ci/bench has built
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
-		return r, err
+		return got, err
 	}
-	err = until(ctx, time.Millisecond, func() bool { return s.blast.Counts().Connections > 0 })
+	err = until(ctx, time.Millisecond, func() bool { return r.from.blast.Counts().Connections > 0 })
 	begun := time.Now()
 	if err == nil {
-		want := int64(rivalMessages * (messageSize + 1)) // and a line break
-		err = until(ctx, time.Millisecond, func() bool {
-			info, err := os.Stat(out)
-			return err == nil && info.Size() >= want
-		})
+		err = until(ctx, time.Millisecond, r.done)
 	}
-	r.Seconds = time.Since(begun).Seconds()
-	if ended := end(cmd, 3*time.Second); err == nil {
-		err = ended
-	}
-	r.cpu, r.peak = used(cmd.ProcessState)
-	return r, err
+	got.Seconds = time.Since(begun).Seconds()
+	err = errors.Join(err, end(cmd, 3*time.Second))
+	got.cpu, got.peak = used(cmd.ProcessState)
+	return got, err
+}
+
+// toFile is the rival with its file output.
+func toFile(program, dir string, s *sender) *rival {
+	out := filepath.Join(dir, "out")
+	want := int64(rivalMessages * (messageSize + 1)) // and a line break
+	return &rival{program, dir, s, fmt.Sprintf("{file: {path: %q, codec: lines}}", out), func() bool {
+		info, err := os.Stat(out)
+		return err == nil && info.Size() >= want
+	}}
+}
+
+// toKinesisAPI is the rival with its aws_kinesis output, with batches, as it is fastest.
+func toKinesisAPI(program, dir string, s *sender, d *discard) *rival {
+	output := fmt.Sprintf(`
+  aws_kinesis:
+    stream: %s
+    partition_key: ${! json("id") }
+    endpoint: %q
+    region: us-east-1
+    credentials: {id: bench, secret: bench}
+    max_in_flight: 64
+    batching: {count: 500, period: 100ms}`, kinesisStream, d.url)
+	return &rival{program, dir, s, output, func() bool { return d.records.Load() >= rivalToKinesis }}
 }

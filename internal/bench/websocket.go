@@ -117,7 +117,7 @@ func websocketRun(ctx context.Context, o *options, name string) (r report, ok bo
 		if !have {
 			return r, false, nil
 		}
-		r, err = rival(ctx, program, dir, s)
+		r, err = toFile(program, dir, s).run(ctx)
 	case "nowhere":
 		r, err = runChild(ctx, "nowhere", s.url, strconv.Itoa(messages))
 	default:
