@@ -233,6 +233,15 @@ func replace(what, with string) func(*http.Request) {
 	}
 }
 
+func TestSignatureInCapitalsIsRefused(t *testing.T) {
+	r := sign(unsigned("http://h/", body), akid, body, "kinesis", "us-west-2")
+	head, signature, _ := strings.Cut(r.Header.Get("Authorization"), "Signature=")
+	r.Header.Set("Authorization", head+"Signature="+strings.ToUpper(signature))
+	if _, err := verifier.verify(r, []byte(body), noon); err == nil {
+		t.Fatal("verified")
+	}
+}
+
 func TestUnsignedPayloadIsRefused(t *testing.T) {
 	r := unsigned("http://localhost/", body)
 	r.Header.Set("X-Amz-Content-Sha256", "UNSIGNED-PAYLOAD")
