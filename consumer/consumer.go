@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -49,17 +48,18 @@ type Consumer struct {
 	mu     sync.Mutex
 	shards map[leat.ShardID]*shard // that are or have been read since the start
 	rewind int64                   // how many shards were
+	away   string                  // why the shards cannot be listed
 }
 
-// rewindPause keeps a destination that contradicts itself from being compared without end.
-const rewindPause = 100 * time.Millisecond
+// restartPause keeps a destination that contradicts itself from being compared without end.
+const restartPause = 100 * time.Millisecond
 
 // listEvery is how often the shards are listed, beside whenever one ends.
 const listEvery = time.Minute
 
 // Run delivers until ctx ends, finishes within Grace what is in hand, and returns nil. It returns an error where it cannot go
 // on: stream.ErrFenced if another process has taken over, stream.ErrStopped if the engine has stopped. A destination that
-// is away, or that an operator must mend, is no such error: the consumer waits for it.
+// is away, or that an operator must mend, is no such error: the consumer waits for it. So it does for a stream that cannot be read now, or that is not there.
 func (c *Consumer) Run(ctx context.Context) error {
 	setting.Default(&c.Settings)
 	if c.Settings.DeadLetters == "" {
@@ -70,17 +70,21 @@ func (c *Consumer) Run(ctx context.Context) error {
 	defer cancel()
 	for {
 		err := c.once(ctx, late)
-		if !errors.Is(err, errBehind) {
+		switch {
+		case errors.Is(err, errBehind):
+			c.log.Error("the destination has lost records that were delivered to it; it is compared with every checkpoint", "error", err)
+		case errors.Is(err, stream.ErrNoStream):
+			c.log.Error("a stream is gone; the consumer waits for it", "error", err)
+		default:
 			return err
 		}
-		c.log.Error("the destination has lost records that were delivered to it; it is compared with every checkpoint", "error", err)
-		if wait.For(ctx, rewindPause) != nil {
+		if wait.For(ctx, restartPause) != nil {
 			return nil
 		}
 	}
 }
 
-// once delivers until ctx ends, or until the destination has lost something: then it returns errBehind.
+// once delivers until ctx ends, the stream is gone, or the destination has lost something: then it returns errBehind.
 func (c *Consumer) once(ctx, late context.Context) error {
 	c.wakeup = make(chan struct{}, 1)
 	c.compared = false
@@ -94,14 +98,26 @@ func (c *Consumer) once(ctx, late context.Context) error {
 
 // supervise starts a goroutine for every shard whose turn has come.
 func (c *Consumer) supervise(ctx, late context.Context, group *errgroup.Group) error {
+	var told outage
 	for {
-		if err := c.start(ctx, late, group); err != nil {
-			if ctx.Err() != nil {
-				return nil //nolint:nilerr // it only tells of the end
-			}
+		pause := listEvery
+		err := c.start(ctx, late, group)
+		var unreadable *unreadableError
+		switch {
+		case err == nil:
+			told.over(c.log, "the shards are listed again")
+		case ctx.Err() != nil:
+			return nil //nolint:nilerr // it only tells of the end
+		case errors.As(err, &unreadable):
+			told.tell(c.log, "the shards cannot be listed; the consumer waits", unreadable.err)
+			pause = c.backoff(told.failures - 1)
+		default:
 			return err
 		}
-		t := time.NewTimer(listEvery)
+		c.mu.Lock()
+		c.away = told.reason
+		c.mu.Unlock()
+		t := time.NewTimer(pause)
 		select {
 		case <-t.C:
 		case <-c.wakeup:
@@ -116,7 +132,7 @@ func (c *Consumer) supervise(ctx, late context.Context, group *errgroup.Group) e
 func (c *Consumer) start(ctx, late context.Context, group *errgroup.Group) error {
 	shards, err := c.Engine.Shards(ctx, c.Stream)
 	if err != nil {
-		return fmt.Errorf("consumer %q: %w", c.Name, err)
+		return c.readable(ctx, err)
 	}
 	marks, err := c.load(ctx)
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/leatstream/leat"
@@ -165,8 +164,7 @@ func (s *shard) failed(state State, err error, attempts int) {
 
 // pause waits before the next attempt: a random time below a bound that doubles.
 func (s *shard) pause(ctx context.Context, attempt int) error {
-	bound := min(s.c.Settings.MaxBackoff, firstBackoff<<min(attempt, 20))
-	return wait.For(ctx, rand.N(bound)+bound/10)
+	return wait.For(ctx, s.c.backoff(attempt))
 }
 
 // quiet lets one line through in a while.

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -323,10 +324,15 @@ func TestTheRightHalfOfABatchHasAnAge(t *testing.T) {
 }
 
 // blocked is a destination that takes nothing and remembers the largest batch.
-type blocked struct{ largest int }
+type blocked struct {
+	mu      sync.Mutex
+	largest int
+}
 
 func (s *blocked) Deliver(ctx context.Context, b leat.Batch) error {
+	s.mu.Lock()
 	s.largest = max(s.largest, b.Size())
+	s.mu.Unlock()
 	<-ctx.Done()
 	return ctx.Err()
 }

@@ -22,6 +22,7 @@ type shard struct {
 	log   *slog.Logger
 
 	reader   stream.Reader
+	outage   outage
 	reserved int64 // bytes of Consumer.Memory
 	quiet    quiet // of dead letters
 	halted   quiet // of attempts while the destination must be mended
@@ -49,13 +50,49 @@ func (s *shard) work(ctx, late context.Context) error {
 	if err := s.resume(ctx, late); err != nil {
 		return err
 	}
-	if err := s.open(ctx); errors.Is(err, stream.ErrNoShard) {
-		return s.removed(ctx, late)
-	} else if err != nil {
-		return err
+	for {
+		err := s.open(ctx)
+		if err == nil {
+			err = s.deliverAll(ctx, late)
+		}
+		var unreadable *unreadableError
+		switch {
+		case errors.Is(err, stream.ErrNoShard):
+			return s.removed(ctx, late)
+		case errors.Is(err, stream.ErrNoStream), !errors.As(err, &unreadable):
+			return err
+		}
+		s.outage.tell(s.log, "a shard cannot be read; the consumer waits", unreadable.err)
+		s.set(func(st *ShardStatus) { st.State, st.LastError = Unreadable, unreadable.Error() })
+		if err := s.pause(ctx, s.outage.failures-1); err != nil {
+			return err
+		}
 	}
+}
+
+func (s *shard) open(ctx context.Context) (err error) {
+	if s.reader != nil {
+		_ = s.reader.Close()
+	}
+	if s.reader, err = s.c.Engine.Read(ctx, s.c.Stream, s.id, s.at.position()); err != nil {
+		s.reader = nil
+		return s.c.readable(ctx, err)
+	}
+	if s.outage.failures > 0 {
+		s.set(func(st *ShardStatus) { st.State, st.LastError = Reading, "" })
+	}
+	return nil
+}
+
+// deliverAll delivers what the reader has until the shard or ctx ends. Where the reader cannot go on it returns an unreadableError.
+func (s *shard) deliverAll(ctx, late context.Context) error {
 	for {
 		batch, behind := s.gather(ctx)
+		var gap *stream.GapError
+		missing := errors.As(behind, &gap)
+		if behind == nil || len(batch.Records) > 0 || missing {
+			s.outage.over(s.log, "a shard is read again")
+		}
 		if len(batch.Records) > 0 {
 			err := s.process(ctx, late, batch)
 			s.release()
@@ -63,24 +100,18 @@ func (s *shard) work(ctx, late context.Context) error {
 				return err
 			}
 		}
-		var gap *stream.GapError
 		switch {
 		case behind == nil:
 		case errors.Is(behind, io.EOF):
 			return s.finish(late)
-		case errors.As(behind, &gap):
+		case missing:
 			if err := s.gap(ctx, late, gap); err != nil {
 				return err
 			}
 		default:
-			return behind
+			return s.c.readable(ctx, behind)
 		}
 	}
-}
-
-func (s *shard) open(ctx context.Context) (err error) {
-	s.reader, err = s.c.Engine.Read(ctx, s.c.Stream, s.id, s.at.position())
-	return err
 }
 
 // gather returns the next batch, filled as the policy says and as far as there is memory, and what comes behind it if that is no record:

@@ -14,10 +14,11 @@ type State string
 const (
 	Reading    State = "reading"
 	Delivering State = "delivering"
-	Retrying   State = "retrying" // the last delivery failed and is tried again
-	Halted     State = "halted"   // an operator must mend the destination, or decide on a gap
-	Ended      State = "ended"    // the shard is closed and done
-	Failed     State = "failed"   // the consumer cannot go on
+	Retrying   State = "retrying"   // the last delivery failed and is tried again
+	Halted     State = "halted"     // an operator must mend the destination, or decide on a gap
+	Unreadable State = "unreadable" // the stream cannot be read now; it is tried again
+	Ended      State = "ended"      // the shard is closed and done
+	Failed     State = "failed"     // the consumer cannot go on
 )
 
 // Status is what a consumer is doing at one moment.
@@ -26,7 +27,8 @@ type Status struct {
 	Stream      string        `json:"stream"`
 	Destination string        `json:"destination"`
 	Shards      []ShardStatus `json:"shards"`
-	Rewinds     int64         `json:"rewinds"` // shards whose checkpoint was moved back because the destination had lost records
+	Rewinds     int64         `json:"rewinds"`            // shards whose checkpoint was moved back because the destination had lost records
+	Unlisted    string        `json:"unlisted,omitempty"` // why the shards of the stream cannot be listed now
 }
 
 // ShardStatus is what a consumer is doing with one shard. Counts are since the start of the process.
@@ -54,7 +56,7 @@ type ShardStatus struct {
 func (c *Consumer) Status() Status {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	status := Status{Name: c.Name, Stream: c.Stream, Destination: c.Destination, Rewinds: c.rewind}
+	status := Status{Name: c.Name, Stream: c.Stream, Destination: c.Destination, Rewinds: c.rewind, Unlisted: c.away}
 	now := time.Now()
 	for _, s := range c.shards {
 		st := s.status
