@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -206,7 +207,7 @@ func TestCrashesRepeatWhatWasNotCheckpointed(t *testing.T) {
 		r.put(0, 250)
 		s := &table{}
 		// The checkpoint behind the second batch is lost in a crash: its records come again, the first batch does not.
-		broken := &failing{Engine: r.e, after: 3}
+		broken := newFailing(r.e, 3, errCrash)
 		if err := r.run(r.consumer(s, func(c *consumer.Consumer) { c.Engine = broken }), time.Second); !errors.Is(err, errCrash) {
 			t.Fatalf("ended with %v", err)
 		}
@@ -224,16 +225,19 @@ var errCrash = errors.New("crash")
 // failing is an engine whose Commits fail after some.
 type failing struct {
 	stream.Engine
-	after int
+	after atomic.Int64
 	err   error
 }
 
+func newFailing(e stream.Engine, after int64, err error) *failing {
+	f := &failing{Engine: e, err: err}
+	f.after.Store(after)
+	return f
+}
+
 func (f *failing) Commit(ctx context.Context, c stream.Commit) (stream.Receipt, error) {
-	if f.after--; f.after < 0 {
-		if f.err != nil {
-			return stream.Receipt{}, f.err
-		}
-		return stream.Receipt{}, errCrash
+	if f.after.Add(-1) < 0 {
+		return stream.Receipt{}, f.err
 	}
 	return f.Engine.Commit(ctx, c)
 }
@@ -423,7 +427,7 @@ func TestDeadLettersWaitForRoom(t *testing.T) {
 		r := newRig(t, 1)
 		r.put(0, 1)
 		s := &table{fail: func(leat.Batch) error { return sink.Permanent(errors.New("no")) }}
-		full := &failing{Engine: r.e, after: 2, err: stream.ErrFull}
+		full := newFailing(r.e, 2, stream.ErrFull)
 		c := r.consumer(s, func(c *consumer.Consumer) { c.Engine = full })
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan error, 1)
@@ -432,7 +436,7 @@ func TestDeadLettersWaitForRoom(t *testing.T) {
 		if n := len(r.letters()); n != 0 {
 			t.Fatalf("%d letters on a full disk", n)
 		}
-		full.after = 1000
+		full.after.Store(1000)
 		time.Sleep(2 * time.Minute)
 		stop()
 		if err := <-done; err != nil {
@@ -618,7 +622,7 @@ func TestPlannedRangesAreRepeatedAsPlanned(t *testing.T) {
 		r.put(0, 150)
 		f := &files{}
 		// The crash comes after the file is written and before the checkpoint is.
-		broken := &failing{Engine: r.e, after: 3}
+		broken := newFailing(r.e, 3, errCrash)
 		if err := r.run(r.consumer(f, func(c *consumer.Consumer) { c.Engine = broken }), time.Second); !errors.Is(err, errCrash) {
 			t.Fatalf("ended with %v", err)
 		}

@@ -200,7 +200,7 @@ func errorCode(err error) string {
 func mend(err error) error {
 	switch errorCode(err) {
 	case "ResourceNotFoundException":
-		return fmt.Errorf("%w: %w", stream.ErrNoStream, err)
+		return fmt.Errorf("%w in Kinesis; with create: true the engine makes it: %w", stream.ErrNoStream, err)
 	case "ResourceInUseException":
 		return fmt.Errorf("%w: %w", stream.ErrExists, err)
 	case "InvalidArgumentException", "ValidationException":
