@@ -92,9 +92,19 @@ func TestEventTimes(t *testing.T) {
 			t.Errorf("%s: got %v, want %v", text, got.UTC(), want)
 		}
 	}
-	for _, text := range []string{"", "now", "-5", "0", "x1", "1e99", "1.7e400"} {
+	// Some of these could be read, and then not be written into a gap record or a mark.
+	for _, text := range []string{
+		"", "now", "-5", "0", "x1", "1e99", "1.7e400", "9999-12-31T23:59:59-12:00", "0000-01-01T00:00:00+12:00", "0000-12-31T00:00:00Z",
+	} {
 		if got := parseTime(text); !got.IsZero() {
 			t.Errorf("%s: got %v, want none", text, got)
+		}
+	}
+	for _, text := range []string{"2024-01-01T00:00:00+24:00", "9e10", "9223372036854775807", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00.001Z"} {
+		got := parseTime(text)
+		gap := Gap{From: got, To: got}.record()
+		if mark, err := DecodeMark(Mark{Time: got}.Encode()); got.IsZero() || err != nil || !mark.Time.Equal(got) || len(gap.Data) == 0 {
+			t.Errorf("%s: %v is stored as %v: %v", text, got, mark.Time, err)
 		}
 	}
 }

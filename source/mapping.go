@@ -1,6 +1,7 @@
 package source
 
 import (
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -40,16 +41,21 @@ func (m mapping) apply(e *leat.Event) (msg expression.Message) {
 }
 
 // parseTime reads RFC 3339, or a number of seconds, milliseconds, microseconds or nanoseconds since 1970, which it
-// tells apart by size: the ranges do not meet between the years 1973 and 5138. What is neither is the zero time.
+// tells apart by size: the ranges do not meet between the years 1973 and 5138. What is neither is the zero time, and so is what lies
+// in no year from 1 to 9999 of UTC: it could not be written down.
 func parseTime(text string) time.Time {
 	if t, err := time.Parse(time.RFC3339Nano, text); err == nil {
+		if t = t.UTC(); t.Year() < 1 || t.Year() > 9999 {
+			return time.Time{}
+		}
 		return t
 	}
 	whole, fraction, _ := strings.Cut(text, ".")
 	n, err := strconv.ParseInt(whole, 10, 64)
 	if err != nil || strings.Trim(fraction, "0123456789") != "" {
 		if f, err := strconv.ParseFloat(text, 64); err == nil && f > 0 && f < 1e11 {
-			return time.Unix(0, int64(f*1e9))
+			seconds, part := math.Modf(f)
+			return time.Unix(int64(seconds), int64(part*1e9))
 		}
 		return time.Time{}
 	}

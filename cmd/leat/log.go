@@ -2,12 +2,15 @@ package main
 
 import (
 	"fmt"
+	"log"
 	"log/slog"
 	"os"
 	"time"
 
 	"github.com/lmittmann/tint"
 	"golang.org/x/term"
+
+	"github.com/leatstream/leat/source"
 )
 
 // logger returns the logger of a verb that runs for long. Logs go to standard error, always.
@@ -17,10 +20,25 @@ func (a *app) logger() (*slog.Logger, error) {
 		return nil, err
 	}
 	f, ok := a.err.(*os.File)
+	var l *slog.Logger
 	if ok && term.IsTerminal(int(f.Fd())) {
-		return slog.New(tint.NewTextHandler(a.err, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !a.colored(true), ReplaceAttr: plainErrors})), nil
+		l = slog.New(tint.NewTextHandler(a.err, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !a.colored(true), ReplaceAttr: plainErrors}))
+	} else {
+		l = slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level, ReplaceAttr: plainErrors}))
 	}
-	return slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level, ReplaceAttr: plainErrors})), nil
+	log.SetFlags(0)
+	log.SetOutput(strayLog{l})
+	return l, nil
+}
+
+// strayLog takes what libraries write to the standard logger. net/http quotes there what a server sends unasked, as much and as often as
+// the server likes: that is for debugging only, and short.
+type strayLog struct{ log *slog.Logger }
+
+// Write implements io.Writer.
+func (s strayLog) Write(line []byte) (int, error) {
+	s.log.Debug("a library says", "text", source.Clean(string(line)))
+	return len(line), nil
 }
 
 func (a *app) level() (level slog.Level, err error) {

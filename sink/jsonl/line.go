@@ -3,7 +3,6 @@ package jsonl
 import (
 	"bytes"
 	"encoding/base64"
-	"encoding/json"
 	"slices"
 	"time"
 	"unicode/utf8"
@@ -12,6 +11,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"github.com/leatstream/leat"
+	"github.com/leatstream/leat/internal/expression"
 )
 
 // The members that mark a wrapped payload.
@@ -112,18 +112,8 @@ func appendOneLine(line, data []byte) []byte {
 	return line
 }
 
-// isJSON reports whether data is one JSON value in UTF-8. gjson is several times as fast as
-// encoding/json, but recurses without a limit.
-func isJSON(data []byte) bool {
-	const deep = 10_000
-	if !utf8.Valid(data) {
-		return false
-	}
-	if bytes.Count(data, []byte("["))+bytes.Count(data, []byte("{")) > deep {
-		return json.Valid(data)
-	}
-	return gjson.ValidBytes(data)
-}
+// isJSON reports whether data is one JSON value in UTF-8.
+func isJSON(data []byte) bool { return utf8.Valid(data) && expression.Valid(data) }
 
 // wrapped reports whether data, which must be JSON, is an object whose first member has the name of a
 // wrapper's, however it is escaped.

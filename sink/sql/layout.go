@@ -88,7 +88,7 @@ func mapped(name, kind string, from expression.Value, required bool) column {
 
 // append appends the values of r to args. The error names the record and the column.
 func (l *layout) append(args []any, r *row) ([]any, error) {
-	if l.members && !isJSON(r.Data) {
+	if l.members && !expression.Valid(r.Data) {
 		return nil, fmt.Errorf("record %s of %s: the payload is not JSON: %.40q", r.Sequence, r.shard, r.Data)
 	}
 	r.message = expression.NewMessage(r.Data)

@@ -217,7 +217,7 @@ func FuzzConvert(f *testing.F) {
 					t.Errorf("%q is %v", text, v)
 				}
 			case string:
-				if kind == kindJSON && !isJSON([]byte(v)) {
+				if kind == kindJSON && !expression.Valid([]byte(v)) {
 					t.Errorf("%q gives %q, which is not JSON", text, v)
 				}
 			case nil:

@@ -1,7 +1,6 @@
 package sql
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -11,7 +10,7 @@ import (
 	"unicode/utf8"
 	"unsafe"
 
-	"github.com/tidwall/gjson"
+	"github.com/leatstream/leat/internal/expression"
 )
 
 // convert returns text as a value of the kind.
@@ -37,7 +36,7 @@ func convert(kind, text string) (any, error) {
 		if !utf8.ValidString(text) {
 			return nil, fmt.Errorf("%.40q is not UTF-8", text)
 		}
-		if isJSON(unsafe.Slice(unsafe.StringData(text), len(text))) {
+		if expression.Valid(unsafe.Slice(unsafe.StringData(text), len(text))) {
 			return text, nil
 		}
 		quoted, err := json.Marshal(text)
@@ -77,16 +76,6 @@ func textOrBlob(s string) any {
 
 // timeText returns t as texts that sort by time and that the date functions of SQLite read.
 func timeText(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
-
-// isJSON reports whether data is one JSON value. gjson is several times as fast as encoding/json, but
-// recurses without a limit.
-func isJSON(data []byte) bool {
-	const deep = 10_000
-	if bytes.Count(data, []byte("["))+bytes.Count(data, []byte("{")) > deep {
-		return json.Valid(data)
-	}
-	return gjson.ValidBytes(data)
-}
 
 // view returns b as a text that shares its memory: payloads are never written again.
 func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

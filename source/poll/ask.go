@@ -11,6 +11,7 @@ import (
 
 	"github.com/tidwall/gjson"
 
+	"github.com/leatstream/leat/internal/expression"
 	"github.com/leatstream/leat/internal/setting"
 	"github.com/leatstream/leat/source"
 )
@@ -95,8 +96,8 @@ func (p *poller) page(ctx context.Context, a *answer, page string, n int) (body,
 	}
 	p.feed.Tape.In(source.TapeEntry{Data: text})
 	body = string(text)
-	if len(strings.TrimSpace(body)) > 0 && !gjson.Valid(body) {
-		return "", "", &source.EndError{Kind: source.EndProtocol, Reason: "the answer is no JSON"}
+	if len(strings.TrimSpace(body)) > 0 && !expression.ValidText(body) {
+		return "", "", &source.EndError{Kind: source.EndProtocol, Reason: "the answer is no JSON, or too deep"}
 	}
 	next, err = p.following(got, body)
 	return body, next, err
