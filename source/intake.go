@@ -1,6 +1,7 @@
 package source
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -86,14 +87,14 @@ func (in *Intake) IsZero() bool {
 	return len(in.Decode) == 0 && len(in.Classify) == 0 && in.Split == nil
 }
 
-// Start returns what takes the messages of a new connection. It reads the files that decoding needs.
-func (in *Intake) Start() (*Intaking, error) {
+// Start returns what takes the messages of a new connection, which is opened under ctx. It reads the files that decoding needs.
+func (in *Intake) Start(ctx context.Context) (*Intaking, error) {
 	if in.IsZero() {
 		return &Intaking{}, nil
 	}
 	with := *in
 	setting.Default(&with)
-	t := &Intaking{rules: with.Classify, limit: int(with.MaxDecoded)}
+	t := &Intaking{rules: with.Classify, limit: int(with.MaxDecoded), log: logOf(ctx)}
 	if in.Split != nil {
 		t.split = newSplitter(in.Split, t.limit)
 	}

@@ -36,7 +36,7 @@ func start(t testing.TB, in *source.Intake) *source.Intaking {
 	if err := in.Check(); err != nil {
 		t.Fatal(err)
 	}
-	taking, err := in.Start()
+	taking, err := in.Start(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +150,7 @@ func TestWhatCannotBeDecodedIsLeftOut(t *testing.T) {
 	if _, err := stream.Take([]byte("x")); !errors.As(err, &end) || end.Kind != source.EndProtocol {
 		t.Errorf("behind a lost context got %v", err)
 	}
-	if _, err := (&source.Intake{Decode: []decode.Step{step(t, "zstd", "/nowhere/at/all")}}).Start(); err == nil {
+	if _, err := (&source.Intake{Decode: []decode.Step{step(t, "zstd", "/nowhere/at/all")}}).Start(t.Context()); err == nil {
 		t.Error("a dictionary that is not there passes")
 	}
 }

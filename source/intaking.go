@@ -21,6 +21,7 @@ type Intaking struct {
 	look    expression.Look
 	one     [1]leat.Event
 	many    []leat.Event
+	log     *slog.Logger
 	warned  time.Time // when a warning was last told
 	lost    error     // why nothing more can be decoded
 }
@@ -38,30 +39,65 @@ type Taken struct {
 // Take takes one message, which must not be changed afterwards. A *SkipError says that it is left out, an *EndError that
 // the connection is over with it. Messages of no content are none; the caller drops them before.
 func (t *Intaking) Take(raw []byte) (Taken, error) {
+	data, err := t.decoded(raw)
+	if err != nil || len(data) == 0 {
+		return Taken{}, err
+	}
+	return t.part(data, true)
+}
+
+// Answer takes a whole answer of a provider that is asked for many messages at once, and returns it decoded. It is nothing where a rule of
+// classify holds for it that makes it none of data. Errors are those of Take.
+func (t *Intaking) Answer(raw []byte) ([]byte, error) {
+	data, err := t.decoded(raw)
+	if err != nil || len(data) == 0 {
+		return nil, err
+	}
+	is, err := t.is(data)
+	if is != classData {
+		return nil, err
+	}
+	return data, nil
+}
+
+func (t *Intaking) decoded(raw []byte) ([]byte, error) {
 	if t.lost != nil {
-		return Taken{}, t.lost
+		return nil, t.lost
 	}
-	data := raw
-	if t.decoder != nil {
-		var err error
-		if data, err = t.decoder.Decode(raw); err != nil {
-			return Taken{}, t.undecoded(raw, err)
+	if t.decoder == nil {
+		return raw, nil
+	}
+	data, err := t.decoder.Decode(raw)
+	if err != nil {
+		return nil, t.undecoded(raw, err)
+	}
+	return data, nil
+}
+
+// is returns what the rules make of a message, and what follows from it.
+func (t *Intaking) is(data []byte) (string, error) {
+	if len(t.rules) == 0 {
+		return classData, nil
+	}
+	t.look.Reset(data)
+	for i := range t.rules {
+		c := &t.rules[i]
+		if !c.When.Holds(&t.look) {
+			continue
 		}
+		if c.Is == classData {
+			break
+		}
+		return c.Is, t.classified(c, data)
 	}
-	if len(data) == 0 {
-		return Taken{}, nil
-	}
-	if len(t.rules) > 0 {
-		t.look.Reset(data)
-		for i := range t.rules {
-			c := &t.rules[i]
-			if !c.When.Holds(&t.look) {
-				continue
-			}
-			if c.Is == classData {
-				break
-			}
-			return Taken{Message: data}, t.classified(c, data)
+	return classData, nil
+}
+
+// part takes a message that is decoded, or what is left of it.
+func (t *Intaking) part(data []byte, classify bool) (Taken, error) {
+	if classify {
+		if is, err := t.is(data); is != classData {
+			return Taken{Message: data}, err
 		}
 	}
 	if t.split == nil {
@@ -127,7 +163,7 @@ const warnEvery = 10 * time.Second
 func (t *Intaking) warn(why string) {
 	if now := time.Now(); now.Sub(t.warned) >= warnEvery {
 		t.warned = now
-		slog.Default().Warn("the provider warns; further warnings of this connection are not told for 10 s", "reason", why)
+		t.log.Warn("the provider warns; further warnings of this connection are not told for 10 s", "reason", why)
 	}
 }
 

@@ -75,7 +75,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	}
 	late, cancel := wait.Grace(ctx, cmp.Or(m.Grace, 20*time.Second))
 	defer cancel()
-	running, stop := context.WithCancel(ctx)
+	running, stop := context.WithCancel(withLog(ctx, m.log))
 	defer stop()
 	if err := m.begin(mark, stop); err != nil {
 		return err
@@ -152,4 +152,19 @@ func (m *Manager) overdue() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.counts != nil && m.counts.due(time.Now())
+}
+
+type logKey struct{}
+
+// withLog returns a context under which connections tell an operator what they know.
+func withLog(ctx context.Context, log *slog.Logger) context.Context {
+	return context.WithValue(ctx, logKey{}, log)
+}
+
+// logOf returns the log of a context, which names the source; slog.Default if there is none.
+func logOf(ctx context.Context) *slog.Logger {
+	if log, ok := ctx.Value(logKey{}).(*slog.Logger); ok {
+		return log
+	}
+	return slog.Default()
 }

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -75,7 +76,7 @@ func (t *Trial) Observe(connection string, data []byte, at time.Time) error {
 	in := t.taking[connection]
 	if in == nil {
 		var err error
-		if in, err = t.intake.Start(); err != nil {
+		if in, err = t.intake.Start(context.Background()); err != nil {
 			return err
 		}
 		t.taking[connection] = in

@@ -31,7 +31,7 @@ func (s *Source) Open(ctx context.Context, after leat.Cursor) (source.Conn, erro
 	if err != nil {
 		return nil, err
 	}
-	intake, err := s.Config.Intake.Start()
+	intake, err := s.Config.Intake.Start(ctx)
 	if err != nil {
 		answer.Close()
 		return nil, err

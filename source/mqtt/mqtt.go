@@ -52,7 +52,7 @@ func (s *Source) Open(ctx context.Context, _ leat.Cursor) (source.Conn, error) {
 		c.Feed.Tape.Ended(err)
 		return nil, err
 	}
-	if c.intake, err = s.Config.Intake.Start(); err != nil {
+	if c.intake, err = s.Config.Intake.Start(ctx); err != nil {
 		_ = raw.Close()
 		return nil, err
 	}

@@ -22,23 +22,11 @@ type Config struct {
 	// A header field of the answer that says how many seconds to wait before the next request; a shorter time than interval does not count.
 	IntervalHeader string `yaml:"interval_header" default:"X-Poll-Interval"`
 
-	// Where the events are in an answer: the member path of a list, such as states or data.items. Default: the answer is the list, or is
-	// one event if it is none.
-	Items expression.Path `yaml:"items"`
+	source.Pages
 
-	// Whether the first event of an answer is the newest. Events are handed on from the oldest to the newest.
+	// Whether the first event of an answer is the newest. Events are handed on from the oldest to the newest. Pages
+	// are asked for until an event is known.
 	NewestFirst bool `yaml:"newest_first"`
-
-	// Where an answer says that there is more of it: the word link for the header field Link with rel="next", or the member path of an
-	// address, or of a text that is used as {{page}} in the request. Addresses on another host are refused. With newest_first, pages are
-	// asked for until an event is known. Default: an answer is all there is.
-	Next string `yaml:"next"`
-
-	// How many pages are asked for at a time.
-	MaxPages int `yaml:"max_pages" default:"10" min:"1" max:"1000"`
-
-	// The largest answer, all its pages together, after decompression. A larger one is left out and becomes a gap record.
-	MaxAnswer setting.Size `yaml:"max_answer" default:"16MiB" min:"1KiB" max:"256MiB"`
 
 	// The largest event. A larger one is left out and becomes a gap record.
 	MaxMessage setting.Size `yaml:"max_message" default:"16MiB" min:"1KiB" max:"16MiB"`
@@ -49,6 +37,10 @@ type Config struct {
 
 	// The provider's position behind an event, as for every source: where {{cursor}} is used.
 	Cursor expression.Value `yaml:"cursor"`
+
+	// What happens to an answer before it is events: decode takes it whole; classify looks at it, and at each of its items; split takes each of its
+	// items, or the whole where items is not set.
+	Intake source.Intake `yaml:",inline"`
 }
 
 // Check returns what is wrong with the settings taken together. It repeats no text of theirs, which may hold secrets.
@@ -56,26 +48,14 @@ func (c *Config) Check() error {
 	if err := c.Request.Check(); err != nil {
 		return err
 	}
-	if c.Items.Arrays() > 0 {
-		return setting.FieldErrorf("items", "expected the path of the list itself, without []")
-	}
-	if c.Uses("page") && (c.Next == "" || c.Next == nextLink) {
+	if c.Uses("page") && c.Next == "" {
 		return setting.FieldErrorf("next", "{{page}} is used: expected the member path of what it stands for")
 	}
-	if c.Next != "" && c.Next != nextLink {
-		p, err := expression.ParsePath(c.Next)
-		if err != nil {
-			return &setting.FieldError{Field: "next", Err: err}
-		}
-		if p.Arrays() > 0 {
-			return setting.FieldErrorf("next", "expected the path of one value, without []")
-		}
-	}
-	return nil
+	return c.CheckPages(&c.Request)
 }
 
-// nextLink is the Next of a header field.
-const nextLink = "link"
+// TakesIn implements source.Taker.
+func (c *Config) TakesIn() *source.Intake { return &c.Intake }
 
 // Returns implements source.Returner.
 func (c *Config) Returns() bool { return !c.UsesCursor() }

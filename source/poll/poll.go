@@ -24,9 +24,7 @@ type Source struct {
 
 	once   sync.Once
 	client *source.Client
-	next   expression.Path // where the answer names the next page; zero: nowhere
-	window bool            // an answer is a window over the last events
-	pages  bool            // {{page}} is used
+	window bool // an answer is a window over the last events
 }
 
 // Returns implements source.Returner.
@@ -35,10 +33,7 @@ func (s *Source) Returns() bool { return s.Config.Returns() }
 func (s *Source) prepare() {
 	setting.Default(&s.Config)
 	s.client = source.NewClient(&s.Config.Request, s.Dial)
-	s.window, s.pages = !s.Config.UsesCursor(), s.Config.Uses("page")
-	if s.Config.Next != nextLink {
-		s.next, _ = expression.ParsePath(s.Config.Next)
-	}
+	s.window = !s.Config.UsesCursor()
 }
 
 // Open implements source.Source. It asks for the first time.
@@ -49,10 +44,20 @@ func (s *Source) Open(ctx context.Context, after leat.Cursor) (source.Conn, erro
 		p.known.recall(after)
 		p.cursor = ""
 	}
+	intake, err := s.Config.Intake.Start(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p.pager = source.NewPager(s.client, &s.Config.Pages, intake)
 	p.feed.Tape = source.StartTaping(ctx, s.Config.URL.String())
+	p.pager.Tape = p.feed.Tape
 	first, err := p.ask(ctx)
+	if err == nil && len(first.items) == 0 {
+		err = first.end
+	}
 	if err != nil {
 		p.feed.Tape.Ended(err)
+		p.pager.Close()
 		return nil, err
 	}
 	c := &conn{}
@@ -83,6 +88,7 @@ func (c *conn) Signs() source.Signs {
 type poller struct {
 	*Source
 	feed     *source.Feed
+	pager    *source.Pager
 	known    known
 	last     *mark  // the last event
 	cursor   string // of the last event
@@ -95,9 +101,13 @@ type poller struct {
 // run hands on the first answer, and all that follow.
 func (p *poller) run(ctx context.Context, a *answer) error {
 	defer p.client.CloseIdle()
+	defer p.pager.Close()
 	for {
 		if err := p.take(ctx, a); err != nil {
 			return err
+		}
+		if a.end != nil {
+			return a.end
 		}
 		if err := wait.For(ctx, time.Until(a.sent.Add(p.pause))); err != nil {
 			return err
@@ -115,8 +125,8 @@ func (p *poller) run(ctx context.Context, a *answer) error {
 
 // take hands on what is new in an answer.
 func (p *poller) take(ctx context.Context, a *answer) error {
-	if a.tooLarge > 0 {
-		return p.feed.Skip(ctx, a.sent, source.TooLarge(a.tooLarge, p.Config.MaxAnswer))
+	if a.skip != nil {
+		return p.feed.Skip(ctx, a.sent, a.skip)
 	}
 	overrun := a.cut || p.window && p.known.any() && len(a.items) > 0 && !p.overlaps(a)
 	if overrun && !(p.resuming && p.window) { // after another connection Continues tells
@@ -126,14 +136,15 @@ func (p *poller) take(ctx context.Context, a *answer) error {
 	}
 	items := a.items
 	switch {
-	case !p.window && len(items) > 0 && p.last != nil && *p.last == p.identity(items[0]):
+	case !p.window && len(items) > 0 && p.last != nil && *p.last == p.identity(&items[0]):
 		items = items[1:] // the event of the cursor itself
 	case p.resuming && p.window && p.Config.EventID.IsZero():
 		items = p.behind(items)
 	}
 	p.resuming = false
 	offered := false
-	for _, item := range items {
+	for i := range items {
+		item := &items[i]
 		id := p.identity(item)
 		if p.window && p.known.has(id) {
 			p.known.add(id)
@@ -156,11 +167,14 @@ func (p *poller) take(ctx context.Context, a *answer) error {
 }
 
 // offer hands on one event.
-func (p *poller) offer(ctx context.Context, a *answer, item string) error {
-	if len(item) > int(p.Config.MaxMessage) {
-		return p.feed.Skip(ctx, a.sent, source.TooLarge(int64(len(item)), p.Config.MaxMessage))
+func (p *poller) offer(ctx context.Context, a *answer, item *source.Item) error {
+	switch {
+	case item.Skip != nil:
+		return p.feed.Skip(ctx, a.sent, item.Skip)
+	case len(item.Data) > int(p.Config.MaxMessage):
+		return p.feed.Skip(ctx, a.sent, source.TooLarge(int64(len(item.Data)), p.Config.MaxMessage))
 	}
-	e := leat.Event{Data: []byte(item)}
+	e := leat.Event{Data: item.Data}
 	if p.window {
 		e.Cursor = p.known.cursor()
 	} else {
@@ -175,8 +189,8 @@ func (p *poller) offer(ctx context.Context, a *answer, item string) error {
 
 // overlaps reports whether an answer has an event that is known.
 func (p *poller) overlaps(a *answer) bool {
-	for _, item := range a.items {
-		if p.known.has(p.identity(item)) {
+	for i := range a.items {
+		if p.known.has(p.identity(&a.items[i])) {
 			return true
 		}
 	}
@@ -184,9 +198,9 @@ func (p *poller) overlaps(a *answer) bool {
 }
 
 // behind returns the events behind the last one that is known.
-func (p *poller) behind(items []string) []string {
+func (p *poller) behind(items []source.Item) []source.Item {
 	for i := len(items) - 1; i >= 0; i-- {
-		if p.known.has(p.identity(items[i])) {
+		if p.known.has(p.identity(&items[i])) {
 			return items[i+1:]
 		}
 	}
@@ -194,14 +208,14 @@ func (p *poller) behind(items []string) []string {
 }
 
 // identity tells events from each other.
-func (p *poller) identity(item string) mark {
-	if !p.Config.EventID.IsZero() {
-		msg := expression.NewMessage([]byte(item))
+func (p *poller) identity(item *source.Item) mark {
+	if !p.Config.EventID.IsZero() && item.Skip == nil {
+		msg := expression.NewMessage(item.Data)
 		if id, ok := p.Config.EventID.Identity(&msg); ok && id != "" {
 			return markOf("i" + id)
 		}
 	}
-	return markOf("b" + item)
+	return markOf("b" + string(item.Data))
 }
 
 // wait notes when the provider wants to be asked again.

@@ -268,7 +268,7 @@ func TestAnIdentityIsTheEventIDIfThereIsOne(t *testing.T) {
 			}))
 		}()
 		for _, id := range []string{"", "id"} {
-			c := poll.Config{Interval: 10 * time.Second, Items: expression.MustParsePath("items")}
+			c := poll.Config{Interval: 10 * time.Second, Pages: source.Pages{Items: expression.MustParsePath("items")}}
 			c.URL = expression.MustParseTemplate("http://feed/events")
 			want := 3
 			if id != "" {

@@ -109,7 +109,7 @@ type perOpen struct {
 
 func (p *perOpen) Open(ctx context.Context, after leat.Cursor) (source.Conn, error) {
 	p.conns++
-	c := poll.Config{Interval: time.Second, MaxMessage: sourcetest.Limit, Items: expression.MustParsePath("data.list"), Cursor: expression.MustParse("seq")}
+	c := poll.Config{Interval: time.Second, MaxMessage: sourcetest.Limit, Pages: source.Pages{Items: expression.MustParsePath("data.list")}, Cursor: expression.MustParse("seq")}
 	c.URL = expression.MustParseTemplate(fmt.Sprintf("http://%s/?conn=%d", sourcetest.Address, p.conns))
 	c.Query = map[string]expression.Template{"since": expression.MustParseTemplate("{{cursor}}")}
 	return (&poll.Source{Config: c, Dial: p.n.DialContext}).Open(ctx, after)

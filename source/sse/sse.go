@@ -47,7 +47,7 @@ func (s *Source) Open(ctx context.Context, after leat.Cursor) (source.Conn, erro
 		return nil, err
 	}
 	p := newParser(&s.Config, answer.Abort)
-	if p.out.Intake, err = s.Config.Intake.Start(); err != nil {
+	if p.out.Intake, err = s.Config.Intake.Start(ctx); err != nil {
 		answer.Close()
 		return nil, err
 	}

@@ -48,7 +48,7 @@ func (s *Source) Open(ctx context.Context, after leat.Cursor) (source.Conn, erro
 		tape.Ended(err)
 		return nil, err
 	}
-	intake, err := s.Config.Intake.Start()
+	intake, err := s.Config.Intake.Start(ctx)
 	if err != nil {
 		abort()
 		return nil, err

@@ -58,7 +58,7 @@ func (s *Source) Open(ctx context.Context, after leat.Cursor) (source.Conn, erro
 func (s *Source) greet(ctx context.Context, c *conn, vars map[string]any) (every time.Duration, err error) {
 	c.ws.SetReadLimit(-1) // we count ourselves: its own limit would end the connection
 	c.vars = vars
-	if c.intake, err = s.Config.Intake.Start(); err != nil {
+	if c.intake, err = s.Config.Intake.Start(ctx); err != nil {
 		return 0, err
 	}
 	if err = c.greet(ctx); err == nil && s.Config.PingMessage != nil {
