@@ -205,7 +205,7 @@ func (g *getting) appendJSON(next string) {
 	records := g.batch.Records
 	out := grow(g.c.scratch.out, 512+g.batch.Size()*4/3+len(records)*180)
 	out = append(out, `{"MillisBehindLatest":`...)
-	out = strconv.AppendInt(out, g.batch.Behind.Milliseconds(), 10)
+	out = strconv.AppendInt(out, behindLatest(&g.batch), 10)
 	if g.ended {
 		out = append(out, `,"ChildShards":`...)
 		out = appendJSON(out, &g.children)
@@ -258,7 +258,7 @@ func (g *getting) appendCBOR(next string) {
 	out := grow(g.c.scratch.out, 512+g.batch.Size()+len(records)*180)
 	out = appendHead(out, cborMap, 3)
 	out = appendCBORText(out, "MillisBehindLatest")
-	out = appendHead(out, cborUint, uint64(g.batch.Behind.Milliseconds()))
+	out = appendHead(out, cborUint, uint64(behindLatest(&g.batch)))
 	if g.ended {
 		out = appendCBORText(out, "ChildShards")
 		out = appendCBOR(out, &g.children)
@@ -299,4 +299,9 @@ func appendCBORRecords(out []byte, records []leat.Record, encryption string) []b
 		}
 	}
 	return out
+}
+
+// behindLatest is how far a batch is behind the tip in milliseconds, rounded up: readers take 0 for the tip.
+func behindLatest(b *leat.Batch) int64 {
+	return int64((b.Behind + time.Millisecond - 1) / time.Millisecond)
 }

@@ -313,7 +313,7 @@ func (p *push) frame(batch *leat.Batch, at leat.SequenceNumber, children *value)
 
 func (p *push) appendJSON(out []byte, batch *leat.Batch, at leat.SequenceNumber, children *value) []byte {
 	out = append(out, `{"MillisBehindLatest":`...)
-	out = strconv.AppendInt(out, batch.Behind.Milliseconds(), 10)
+	out = strconv.AppendInt(out, behindLatest(batch), 10)
 	if children != nil {
 		out = append(out, `,"ChildShards":`...)
 		out = appendJSON(out, children)
@@ -329,7 +329,7 @@ func (p *push) appendJSON(out []byte, batch *leat.Batch, at leat.SequenceNumber,
 func (p *push) appendCBOR(out []byte, batch *leat.Batch, at leat.SequenceNumber, children *value) []byte {
 	out = appendHead(out, cborMap, 3)
 	out = appendCBORText(out, "MillisBehindLatest")
-	out = appendHead(out, cborUint, uint64(batch.Behind.Milliseconds()))
+	out = appendHead(out, cborUint, uint64(behindLatest(batch)))
 	if children != nil {
 		out = appendCBORText(out, "ChildShards")
 		out = appendCBOR(out, children)

@@ -125,7 +125,7 @@ func (t *tap) run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	f := &follower{
-		tap: t, lines: make(chan shardLines),
+		tap: t, lines: make(chan shardLines), there: shards,
 		first: map[leat.ShardID]stream.Position{}, started: map[leat.ShardID]bool{}, done: map[leat.ShardID]bool{},
 	}
 	for i := range shards {
@@ -287,7 +287,9 @@ var errTip = errors.New("at the tip")
 type follower struct {
 	*tap
 	lines   chan shardLines
-	first   map[leat.ShardID]stream.Position // where shards begin that were there at the beginning; later ones begin at their oldest record
+	there   []stream.Shard                       // at the beginning
+	first   map[leat.ShardID]stream.Position     // where shards begin that were there at the beginning; later ones begin at their oldest record
+	until   map[leat.ShardID]leat.SequenceNumber // where they end; those that are not in it show nothing. nil: at the newest record
 	started map[leat.ShardID]bool
 	done    map[leat.ShardID]bool
 	open    int
@@ -320,6 +322,14 @@ func (f *follower) read(ctx context.Context, id leat.ShardID, from stream.Positi
 			return false
 		}
 	}
+	over := errTip
+	if f.until != nil {
+		over = io.EOF
+		if _, some := f.until[id]; !some {
+			send(shardLines{err: over})
+			return
+		}
+	}
 	r, err := f.engine.Read(ctx, f.stream, id, from)
 	if err != nil {
 		send(shardLines{err: err})
@@ -329,14 +339,33 @@ func (f *follower) read(ctx context.Context, id leat.ShardID, from stream.Positi
 	for tip := false; ; {
 		b, err := r.Next(ctx, stream.Limit{Records: 1000, NoWait: f.end})
 		if err == nil && (tip || len(b.Records) == 0) {
-			b, err = leat.Batch{}, errTip
+			b, err = leat.Batch{}, over
 		}
+		last := f.reaches(&b)
 		var gap *stream.GapError
 		if !send(shardLines{batch: b, err: err}) || err != nil && !errors.As(err, &gap) {
 			return
 		}
-		tip = f.end && err == nil && f.newest(&b)
+		if last {
+			send(shardLines{err: over})
+			return
+		}
+		tip = f.end && err == nil && newest(&b) // one that is closed has its end behind that
 	}
+}
+
+// reaches cuts off a batch what lies behind the last record of its shard that is to be shown, and reports whether that one is in it.
+func (f *follower) reaches(b *leat.Batch) bool {
+	last, known := f.until[b.Shard]
+	if !known {
+		return false
+	}
+	i := slices.IndexFunc(b.Records, func(r leat.Record) bool { return r.Sequence.Compare(last) >= 0 })
+	if i < 0 {
+		return false
+	}
+	b.Records = b.Records[:i+1]
+	return true
 }
 
 // print prints until there is nothing more to come, enough is shown, or ctx ends.
@@ -371,6 +400,10 @@ func (f *follower) print(ctx context.Context) error {
 // closed goes on with the children of a shard, once all their parents are done.
 func (f *follower) closed(ctx context.Context, id leat.ShardID) {
 	f.done[id] = true
+	if f.until != nil {
+		f.start(ctx, f.there)
+		return
+	}
 	shards, err := f.engine.Shards(ctx, f.stream)
 	if err != nil || f.shard != "" {
 		return

@@ -19,11 +19,15 @@ type seen struct {
 }
 
 // lastRecords makes every shard begin so that together they show as many of the newest records as --last asks for. It looks back in
-// growing steps, so that a long stream is not read for ten records.
+// growing steps, so that a long stream is not read for ten records. Of what is to end at the newest record it shows no more than that, however
+// fast the stream grows.
 func (f *follower) lastRecords(ctx context.Context, shards []stream.Shard) error {
 	now := time.Now()
 	for i := range shards {
 		f.first[shards[i].ID] = stream.AtTime(now)
+	}
+	if f.end {
+		f.until = map[leat.ShardID]leat.SequenceNumber{}
 	}
 	if f.last <= 0 {
 		return nil
@@ -31,8 +35,8 @@ func (f *follower) lastRecords(ctx context.Context, shards []stream.Shard) error
 	const longest = 10 * 365 * 24 * time.Hour
 	var last []seen
 	span, growth := 100*time.Millisecond, time.Duration(8)
-	if f.place.distant() { // every look is a request, of which there may be five a second
-		span, growth = time.Minute, 60
+	if slices.ContainsFunc(shards, func(s stream.Shard) bool { return s.Tip.IsZero() }) {
+		span, growth = time.Minute, 60 // Kinesis does not say how far a shard is; every look is a request, of which there may be five a second
 	}
 	for ; len(last) < f.last && span < longest; span *= growth {
 		last = last[:0]
@@ -47,6 +51,9 @@ func (f *follower) lastRecords(ctx context.Context, shards []stream.Shard) error
 	slices.SortStableFunc(last, func(a, b seen) int { return b.arrived.Compare(a.arrived) })
 	for _, s := range last[:min(f.last, len(last))] { // the newest first: the oldest of each shard comes last
 		f.first[s.shard] = stream.At(s.sequence)
+		if _, newer := f.until[s.shard]; f.end && !newer {
+			f.until[s.shard] = s.sequence
+		}
 	}
 	for _, s := range last[min(f.last, len(last)):] {
 		if f.first[s.shard].Kind == stream.FromTime {
@@ -56,9 +63,9 @@ func (f *follower) lastRecords(ctx context.Context, shards []stream.Shard) error
 	return nil
 }
 
-// newest reports whether nothing lay behind a batch when it was read. A shard of Kinesis is asked five times in a second: one that is busy
-// has more each time, and is never empty.
-func (f *follower) newest(b *leat.Batch) bool { return f.place.distant() && b.Behind == 0 }
+// newest reports whether nothing lay behind a batch when it was read. A busy shard that is asked now and then, as one of Kinesis is, has
+// more each time and is never empty.
+func newest(b *leat.Batch) bool { return b.Behind == 0 }
 
 // tail returns the newest records of a shard that are asked for and arrived at or after t, at most as many as are shown, the newest first.
 func (f *follower) tail(ctx context.Context, id leat.ShardID, t time.Time) ([]seen, error) {
@@ -86,7 +93,7 @@ func (f *follower) tail(ctx context.Context, id leat.ShardID, t time.Time) ([]se
 			}
 		}
 		tail = slices.Delete(tail, 0, max(0, len(tail)-f.last))
-		if f.newest(&b) {
+		if newest(&b) {
 			slices.Reverse(tail)
 			return tail, nil
 		}

@@ -163,7 +163,7 @@ func (r *reader) read(limit stream.Limit) (leat.Batch, error) {
 	err := r.collect(&batch, limit, state.durable)
 	if n := len(batch.Records); n > 0 {
 		if r.next < state.durable {
-			batch.Behind = max(0, r.e.now().Sub(batch.Records[n-1].Arrived))
+			batch.Behind = max(1, r.e.now().Sub(batch.Records[n-1].Arrived))
 		}
 		return batch, nil // an error behind the records comes again at the next call
 	}
