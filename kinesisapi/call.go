@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -56,6 +57,9 @@ type call struct {
 	region  string
 	account string
 	name    string // the stream that the request names
+
+	status  int    // of the answer
+	failure string // the type of the error that was answered
 }
 
 // scratch is memory that requests hand on to later ones.
@@ -109,7 +113,8 @@ func (c *call) serve() {
 	c.now = time.Now()
 	h := c.w.Header()
 	if !c.readBody() {
-		c.w.WriteHeader(http.StatusRequestEntityTooLarge)
+		c.status = http.StatusRequestEntityTooLarge
+		c.w.WriteHeader(c.status)
 		return
 	}
 	h["x-amzn-RequestId"] = []string{requestID()}
@@ -358,6 +363,7 @@ func (c *call) fail(err error) {
 	if !errors.As(err, &told) {
 		told = internal(err.Error())
 	}
+	c.failure = told.Type
 	v := told.value()
 	c.scratch.out = c.scratch.out[:0]
 	c.append(&v)
@@ -382,8 +388,31 @@ func (c *call) write(status int, content string, body []byte) {
 	h := c.w.Header()
 	h["Content-Type"] = []string{content}
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	c.status = status
 	c.w.WriteHeader(status)
 	_, _ = c.w.Write(body)
+}
+
+// told logs a request that has been answered. A subscription is logged at its end.
+func (c *call) told() {
+	if !c.s.log.Enabled(c.ctx(), slog.LevelDebug) {
+		return
+	}
+	operation, status := "", c.status
+	if c.op != nil {
+		operation = c.op.name
+	}
+	if status == 0 {
+		status = http.StatusOK // what has written itself
+	}
+	attrs := []slog.Attr{
+		slog.String("operation", operation), slog.String("stream", c.name), slog.Int("status", status), slog.Int("bytes", len(c.body)),
+		slog.Duration("took", time.Since(c.now).Round(time.Microsecond)),
+	}
+	if c.failure != "" {
+		attrs = append(attrs, slog.String("error", c.failure))
+	}
+	c.s.log.LogAttrs(c.ctx(), slog.LevelDebug, "request", attrs...)
 }
 
 // requestID returns a random UUID.

@@ -42,7 +42,7 @@ type Config struct {
 	// Faults makes requests fail on purpose.
 	Faults Faults
 
-	// Logger takes what an operator should know. nil discards it.
+	// Logger takes what an operator should know, and each request at debug level. nil discards it.
 	Logger *slog.Logger
 }
 
@@ -100,6 +100,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := &call{s: s, w: w, request: r, scratch: work}
 	defer c.endTurn()
 	c.serve()
+	c.told()
 	if c.keep {
 		return // someone may still look at it
 	}

@@ -67,16 +67,25 @@ func (d *dev) run(ctx context.Context) error {
 	if face.faults, err = parseFaults(d.fault); err != nil {
 		return usage(err)
 	}
+	listen := listenTCP
 	if !d.portGiven {
-		face.listen = orAnyPort
+		listen = orAnyPort
 	}
 	log, err := d.logger()
 	if err != nil {
 		return err
 	}
+	l, err := listen(ctx, c.KinesisAPI.Listen) // before a directory is made
+	if err != nil {
+		return environment(fmt.Errorf("serve the Kinesis API: %w", err), "choose another address for it")
+	}
+	face.listener = l
 	p, err := pipeline.Open(ctx, c, log)
 	if err != nil {
-		return openError(err, c.Data)
+		return openError(errors.Join(err, l.Close()), c.Data)
+	}
+	if face.there, err = p.Engine().Streams(ctx); err != nil {
+		return errors.Join(err, l.Close(), p.Close())
 	}
 	return d.app.run(ctx, &job{p: p, c: c, log: log, kinesis: face, ready: d.announce(face)})
 }
@@ -85,21 +94,21 @@ func (d *dev) announce(face *kinesisFace) func(*config.Config) {
 	return func(c *config.Config) {
 		fmt.Fprintf(d.out, "%-10s %s (durable: what was answered is on disk)\n", "Data:", c.Data)
 		d.announceKinesis(face)
-		for i := range c.Streams {
-			fmt.Fprintf(d.out, "%-10s %s\n", "Stream:", c.Streams[i].Name)
+		names := face.names()
+		for _, name := range names[:min(len(names), 10)] {
+			fmt.Fprintf(d.out, "%-10s %s\n", "Stream:", name)
+		}
+		if more := len(names) - 10; more > 0 {
+			fmt.Fprintf(d.out, "%-10s and %d more; leat streams%s lists them\n", "", more, dataFlag(c.Data))
 		}
 		name := "orders"
-		if len(c.Streams) > 0 {
-			name = c.Streams[0].Name
+		if len(names) > 0 {
+			name = names[0]
 		} else {
 			fmt.Fprintf(d.out, "%-10s aws kinesis create-stream --stream-name %s --shard-count 2\n", "Try:", name)
 		}
 		fmt.Fprintf(d.out, "%-10s aws kinesis put-record --stream-name %s --partition-key k --data aGVsbG8=\n", "Put:", name)
-		data := ""
-		if c.Data != defaultData {
-			data = " --data " + shellQuote(c.Data)
-		}
-		fmt.Fprintf(d.out, "%-10s %s tap %s%s\n", "Watch:", self(), name, data)
+		fmt.Fprintf(d.out, "%-10s %s tap %s%s\n", "Watch:", self(), name, dataFlag(c.Data))
 	}
 }
 

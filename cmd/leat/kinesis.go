@@ -13,14 +13,26 @@ import (
 	"github.com/leatstream/leat/kinesisapi"
 	"github.com/leatstream/leat/kinesisapi/sigv4"
 	"github.com/leatstream/leat/pipeline"
+	"github.com/leatstream/leat/stream"
 )
 
 // kinesisFace is the Kinesis API as it is served.
 type kinesisFace struct {
 	*config.KinesisAPI
-	faults kinesisapi.Faults
-	listen func(context.Context, string) (net.Listener, error) // nil: at Listen
-	url    string                                              // once it is served
+	faults   kinesisapi.Faults
+	listener net.Listener  // nil: one is made at Listen
+	there    []stream.Info // the streams at the beginning
+	url      string        // once it is served
+}
+
+// names returns the streams of the region and account that the API serves by default.
+func (k *kinesisFace) names() (names []string) {
+	for i := range k.there {
+		if !strings.Contains(k.there[i].Name, "/") {
+			names = append(names, k.there[i].Name)
+		}
+	}
+	return names
 }
 
 // serveKinesis serves the engine of j over the Kinesis API.
@@ -52,8 +64,8 @@ func (f *faces) serveKinesis(ctx context.Context, j *job) error {
 }
 
 func (k *kinesisFace) open(ctx context.Context) (net.Listener, error) {
-	if k.listen != nil {
-		return k.listen(ctx, k.Listen)
+	if k.listener != nil {
+		return k.listener, nil
 	}
 	return listenTCP(ctx, k.Listen)
 }

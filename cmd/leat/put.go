@@ -28,15 +28,15 @@ func (a *app) putCommand() *cobra.Command {
 one that a running leat has open, or with --endpoint or --aws into Kinesis.`,
 		Example: `  leat put orders '{"id":1}'
   tail -f app.log | leat put logs
-  leat put orders --key customer.id < orders.ndjson
-  leat put orders --endpoint http://127.0.0.1:4567 --partition-key user-42 hello`,
+  leat put orders --key-from customer.id < orders.ndjson
+  leat put orders --endpoint http://127.0.0.1:4567 --key user-42 hello`,
 		RunE: func(cmd *cobra.Command, args []string) error { return p.run(cmd, args) },
 	}
 	p.place = a.placeFlags(cmd)
 	a.jsonFlag(cmd)
 	f := cmd.Flags()
-	f.StringVarP(&p.keyText, "key", "k", "", "expression that finds the partition key in a record, such as customer.id; default: a random key for each record")
-	f.StringVar(&p.fixed, "partition-key", "", "the partition key of all records, as it is")
+	f.StringVarP(&p.fixed, "key", "k", "", "the partition key of all records, as it is; default: a random key for each record")
+	f.StringVar(&p.keyText, "key-from", "", "expression that finds the partition key in each record, such as customer.id")
 	f.IntVar(&p.batch, "batch", 500, "how many records are written at once, at most; fewer if no more are ready")
 	f.IntVar(&p.create, "create", 0, "make the stream with so many shards unless it is there")
 	f.BoolVarP(&p.quiet, "quiet", "q", false, "do not print where the records went")
@@ -66,11 +66,11 @@ func (p *put) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	if p.keyText != "" && p.fixed != "" {
-		return usage(errors.New("--key and --partition-key: expected one of them"))
+		return usage(errors.New("--key and --key-from: expected one of them, not both"))
 	}
 	if p.keyText != "" {
 		if err := p.key.UnmarshalText([]byte(p.keyText)); err != nil {
-			return usage(fmt.Errorf("--key %q: %w", p.keyText, err))
+			return usage(fmt.Errorf("--key-from %q: %w", p.keyText, err))
 		}
 	}
 	if err := p.place.check(cmd); err != nil {
@@ -243,8 +243,21 @@ func (p *put) append(events []leat.Event, text []byte) []leat.Event {
 		key = strings.Clone(found)
 	case key == "":
 		key = rand.Text()
+	case p.row == 1 && finds(key, text):
+		fmt.Fprintf(p.err, "leat: the key of all records is %q; --key-from %s takes it out of each record\n", key, key)
 	}
 	return append(events, leat.Event{PartitionKey: key, Data: text})
+}
+
+// finds reports whether a key is an expression that finds something in a record, and is likely meant as one.
+func finds(key string, text []byte) bool {
+	var e expression.Value
+	if e.UnmarshalText([]byte(key)) != nil {
+		return false
+	}
+	m := expression.NewMessage(text)
+	_, found := e.Text(&m)
+	return found
 }
 
 // putLine is one record of leat put --json.
@@ -313,7 +326,7 @@ func (p *put) end(err error) error {
 		if p.keyText == "" {
 			return err
 		}
-		return &exitError{code: exitFailed, err: err, hint: "--key is an expression over each record; --partition-key is one key for all"}
+		return &exitError{code: exitFailed, err: err, hint: "--key-from is an expression over each record; --key is one key for all"}
 	}
 	return nil
 }

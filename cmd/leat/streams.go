@@ -1,7 +1,11 @@
 package main
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
+	"slices"
+	"strconv"
 	"text/tabwriter"
 	"time"
 
@@ -10,6 +14,8 @@ import (
 
 	"github.com/leatstream/leat/internal/setting"
 	"github.com/leatstream/leat/stream"
+	"github.com/leatstream/leat/stream/kinesis"
+	"github.com/leatstream/leat/stream/remote"
 )
 
 func (a *app) streamsCommand() *cobra.Command {
@@ -26,17 +32,7 @@ func (a *app) streamsCommand() *cobra.Command {
 				return err
 			}
 			defer e.close()
-			infos, err := e.Streams(cmd.Context())
-			if err != nil {
-				return err
-			}
-			if a.json {
-				return a.print(envelope{
-					Command: "streams", OK: true, Summary: plural(len(infos), "stream"),
-					Result: map[string]any{"streams": describe(infos, !p.distant())},
-				})
-			}
-			return a.table(infos, !p.distant())
+			return a.listStreams(cmd.Context(), e)
 		},
 	}
 	p = a.placeFlags(cmd)
@@ -44,15 +40,74 @@ func (a *app) streamsCommand() *cobra.Command {
 	return cmd
 }
 
+// listStreams lists the streams of e. While Kinesis does not answer, what waits for it is listed all the same.
+func (a *app) listStreams(ctx context.Context, e *opened) error {
+	sent := e.forwarding(ctx)
+	infos, err := e.Streams(ctx)
+	if err != nil && len(sent) == 0 {
+		return err
+	}
+	var warnings []string
+	if err != nil {
+		warnings = append(warnings, err.Error())
+		fmt.Fprintf(a.err, "leat: %v\nleat: this is what waits on the disk for it\n", err)
+		for i := range sent {
+			infos = append(infos, stream.Info{Name: sent[i].Stream})
+		}
+	}
+	if !a.json {
+		return a.table(infos, sent)
+	}
+	return a.print(envelope{
+		Command: "streams", OK: true, Summary: plural(len(infos), "stream"), Warnings: warnings,
+		Result: map[string]any{"streams": describe(infos, sent)},
+	})
+}
+
+// forwarding returns how the streams in Kinesis are written by the process that e reaches; nothing where there are none, or no such process.
+func (o *opened) forwarding(ctx context.Context) []kinesis.Status {
+	client, ok := o.engine.(*remote.Client)
+	if !ok {
+		return nil
+	}
+	var status struct {
+		Forwarding []kinesis.Status `json:"forwarding"`
+	}
+	if text, err := client.Status(ctx); err != nil || json.Unmarshal(text, &status) != nil {
+		return nil // a process of another version
+	}
+	return status.Forwarding
+}
+
+// sentTo returns how a stream is forwarded, or nil.
+func sentTo(sent []kinesis.Status, name string) *kinesis.Status {
+	if i := slices.IndexFunc(sent, func(s kinesis.Status) bool { return s.Stream == name }); i >= 0 {
+		return &sent[i]
+	}
+	return nil
+}
+
+// isCounted reports whether it is known what a stream holds: Kinesis does not say.
+func isCounted(info *stream.Info) bool {
+	return len(info.Shards) > 0 && !slices.ContainsFunc(info.Shards, func(s stream.Shard) bool { return s.Tip.IsZero() })
+}
+
 // streamRow is one stream in the answer of leat streams --json.
 type streamRow struct {
 	Name           string     `json:"name"`
-	Created        time.Time  `json:"created"`
+	Created        time.Time  `json:"created,omitzero"`
 	Records        *int64     `json:"records,omitempty"` // Kinesis does not say
 	Bytes          *int64     `json:"bytes,omitempty"`
 	RetentionMS    int64      `json:"retention_ms,omitempty"`
 	RetentionBytes int64      `json:"retention_bytes,omitempty"`
 	Shards         []shardRow `json:"shards"`
+
+	// Of a stream that the running process forwards to Kinesis: what waits on its disk.
+	State        kinesis.State `json:"state,omitempty"`
+	Reason       string        `json:"reason,omitempty"`
+	Waiting      *int64        `json:"waiting,omitempty"`
+	WaitingBytes *int64        `json:"waiting_bytes,omitempty"`
+	WaitingMS    int64         `json:"waiting_ms,omitempty"` // the oldest of it
 }
 
 type shardRow struct {
@@ -64,7 +119,7 @@ type shardRow struct {
 }
 
 // describe returns the rows for JSON, without numbers of records and bytes unless they are counted.
-func describe(infos []stream.Info, counted bool) []streamRow {
+func describe(infos []stream.Info, sent []kinesis.Status) []streamRow {
 	rows := []streamRow{}
 	for i := range infos {
 		info := &infos[i]
@@ -72,8 +127,11 @@ func describe(infos []stream.Info, counted bool) []streamRow {
 			Name: info.Name, Created: info.Created.UTC(),
 			RetentionMS: info.Keep.Age.Milliseconds(), RetentionBytes: info.Keep.Bytes, Shards: []shardRow{},
 		}
-		if counted {
+		if isCounted(info) {
 			row.Records, row.Bytes = &info.Records, &info.Bytes
+		}
+		if f := sentTo(sent, info.Name); f != nil {
+			row.State, row.Reason, row.Waiting, row.WaitingBytes, row.WaitingMS = f.State, f.Reason, &f.Records, &f.Bytes, f.Age.Milliseconds()
 		}
 		for _, s := range info.Shards {
 			shard := shardRow{ID: s.ID.String(), Start: s.Range.Start.String(), End: s.Range.End.String()}
@@ -91,28 +149,65 @@ func describe(infos []stream.Info, counted bool) []streamRow {
 	return rows
 }
 
-func (a *app) table(infos []stream.Info, counted bool) error {
+func (a *app) table(infos []stream.Info, sent []kinesis.Status) error {
 	w := tabwriter.NewWriter(a.out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "STREAM\tOPEN SHARDS\tRECORDS\tSIZE\tKEPT FOR")
-	for _, info := range infos {
-		open := 0
-		for i := range info.Shards {
-			if info.Shards[i].Open() {
-				open++
-			}
-		}
-		keep := "ever"
-		if info.Keep.Age > 0 {
-			keep = setting.FormatDuration(info.Keep.Age)
-		}
-		if info.Keep.Bytes > 0 {
-			keep += ", " + humanize.IBytes(uint64(info.Keep.Bytes))
-		}
-		records, size := "-", "-"
-		if counted {
+	waiting := ""
+	if len(sent) > 0 {
+		waiting = "\tWAITING FOR KINESIS"
+	}
+	fmt.Fprintln(w, "STREAM\tOPEN SHARDS\tRECORDS\tSIZE\tKEPT FOR"+waiting)
+	for i := range infos {
+		info := &infos[i]
+		records, size, keep := "-", "-", "-"
+		if isCounted(info) {
 			records, size = humanize.Comma(info.Records), humanize.IBytes(uint64(max(0, info.Bytes)))
 		}
-		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\n", info.Name, open, records, size, keep)
+		if len(info.Shards) > 0 {
+			keep = kept(info.Keep)
+		}
+		if f := sentTo(sent, info.Name); f != nil {
+			waiting = "\t" + waits(f)
+		} else if waiting != "" {
+			waiting = "\t"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s%s\n", info.Name, openShards(info), records, size, keep, waiting)
 	}
 	return w.Flush()
+}
+
+// openShards counts the open shards of a stream, where they are known.
+func openShards(info *stream.Info) string {
+	open := 0
+	for i := range info.Shards {
+		if info.Shards[i].Open() {
+			open++
+		}
+	}
+	if len(info.Shards) == 0 {
+		return "-"
+	}
+	return strconv.Itoa(open)
+}
+
+func kept(keep stream.Retention) string {
+	text := "ever"
+	if keep.Age > 0 {
+		text = setting.FormatDuration(keep.Age)
+	}
+	if keep.Bytes > 0 {
+		text += ", " + humanize.IBytes(uint64(keep.Bytes))
+	}
+	return text
+}
+
+// waits says what waits for Kinesis, and why.
+func waits(f *kinesis.Status) string {
+	text := plural(int(f.Records), "record")
+	if f.Records > 0 {
+		text += ", " + humanize.IBytes(uint64(max(0, f.Bytes))) + ", for " + setting.FormatDuration(f.Age.Truncate(time.Second))
+	}
+	if f.State != kinesis.Forwarding {
+		text += " (" + string(f.State) + ")"
+	}
+	return text
 }
