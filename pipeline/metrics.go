@@ -44,6 +44,8 @@ var (
 	sourceForgotten   = desc("source_counts_forgotten_total", "Counts of a gap rule that were dropped because there were too many.", "source")
 	sourceGapOpen     = desc("source_gap_open", "1 while no connection covers what the provider sends.", "source")
 	sourceSkipped     = desc("source_skipped_total", "Messages left out, such as those that are too large.", "source")
+	sourceUnknown     = desc("source_unknown_messages_total", "Messages for which no rule of classify holds, though one says what is data.", "source")
+	sourceLateAcks    = desc("source_late_acks_total", "Messages that were acknowledged after the deadline.", "source")
 	sourceLastData    = desc("source_last_data_timestamp_seconds", "When the source last received an event.", "source")
 
 	streamRecords = desc("stream_records", "Records held.", "stream")
@@ -147,6 +149,8 @@ func (e emitter) gaps(s *SourceStatus) {
 		}
 	}
 	e.counter(sourceForgotten, float64(s.CountsForgotten), s.Name)
+	e.counter(sourceUnknown, float64(s.Unknown), s.Name)
+	e.counter(sourceLateAcks, float64(s.LateAcks), s.Name)
 }
 
 // codeLabel is a close code or an HTTP status as a label. Codes that no standard names, of which a provider may choose any, share one by their

@@ -30,12 +30,14 @@ type Feed struct {
 
 	settle  time.Duration
 	over    chan struct{} // closed when err is set
+	expiry  chan struct{} // closed when why is set
 	changed chan struct{} // buffered by one: something to hand out
 	room    chan struct{} // buffered by one: something was handed out
 	read    atomic.Int64  // when a part of a message was last read, in Unix nanoseconds
 	inside  atomic.Bool   // a message
 
 	mu    sync.Mutex
+	why   string       // the connection is to be replaced
 	ready []leat.Event // read and not yet handed out
 	spare []leat.Event // for the next ready
 	bytes int          // of ready
@@ -62,7 +64,7 @@ type life struct {
 // sent long before. Where the transport has pings that is over when Answered shows it, and settle is 0; where it has
 // none, when reading has kept up for the settle time.
 func NewFeed(settle time.Duration) *Feed {
-	return &Feed{settle: settle, over: make(chan struct{}), changed: make(chan struct{}, 1), room: make(chan struct{}, 1)}
+	return &Feed{settle: settle, over: make(chan struct{}), expiry: make(chan struct{}), changed: make(chan struct{}, 1), room: make(chan struct{}, 1)}
 }
 
 // Next implements Conn.

@@ -1,6 +1,10 @@
 package source
 
-import "time"
+import (
+	"cmp"
+	"context"
+	"time"
+)
 
 // proves returns up to when something that was read now proves that nothing is missing.
 func (l *life) proves(now time.Time) time.Time {
@@ -57,6 +61,44 @@ func (f *Feed) Empty() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.life.signs.Empty++
+}
+
+// unknown counts a message for which no rule of classify holds.
+func (f *Feed) unknown() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.life.signs.Unknown++
+}
+
+// Late counts a message that was acknowledged after its deadline.
+func (f *Feed) Late() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.life.signs.Late++
+}
+
+// Expires tells that the connection is to be replaced while it lives, and why. Only the first call counts.
+func (f *Feed) Expires(why string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.why == "" {
+		f.why = cmp.Or(why, "unknown")
+		close(f.expiry)
+	}
+}
+
+// Expire implements Expiring.
+func (f *Feed) Expire(ctx context.Context) (why string, err error) {
+	select {
+	case <-f.expiry:
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return f.why, nil
+	case <-f.over:
+		return "", f.Ended()
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
 }
 
 // Signs implements Watched.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/leatstream/leat/internal/decode"
@@ -32,6 +33,10 @@ type Intake struct {
 
 	// Where one message holds many events: each becomes a record of its own.
 	Split *Split `yaml:"split"`
+
+	// What events get from messages before them, where a provider names a subscription once and then uses a number for it: {learn: [{when: event == "subscriptionStatus",
+	// key: channelID, value: pair}], of: msg[0], as: pair}.
+	Labels *Labels `yaml:"labels"`
 }
 
 // Class is a rule that says what a message is.
@@ -41,8 +46,9 @@ type Class struct {
 
 	// What they are. "data": events. "heartbeat", "ack" and "control": signs of life, and no events. "warn": the same, and told in the log. "reconnect": the
 	// provider wants us to connect anew. "rate_limited": the same, after a minute or retry_after. "fatal": it will not serve us, so that connecting anew soon does not help.
-	// "gap": it has left something out, which becomes a gap record.
-	Is string `yaml:"is,required" enum:"data,heartbeat,ack,control,warn,reconnect,fatal,rate_limited,gap"`
+	// "replace": it will end the connection, so that the next one is opened before this one is closed, with event_id; without, behind it. "gap": it has left something out,
+	// which becomes a gap record. Where one rule says data, messages for which none holds are counted as unknown.
+	Is string `yaml:"is,required" enum:"data,heartbeat,ack,control,warn,reconnect,replace,fatal,rate_limited,gap"`
 
 	// What is told about it: a text in which {{…}} are expressions over the message. Default: the message, up to 256 bytes.
 	Why expression.Template `yaml:"why"`
@@ -59,6 +65,7 @@ const (
 	classControl   = "control"
 	classWarn      = "warn"
 	classReconnect = "reconnect"
+	classReplace   = "replace"
 	classFatal     = "fatal"
 	classLimited   = "rate_limited"
 	classGap       = "gap"
@@ -79,12 +86,15 @@ func (in *Intake) Check() error {
 	if in.Split != nil {
 		wrong = append(wrong, in.Split.check("split."))
 	}
+	if in.Labels != nil {
+		wrong = append(wrong, in.Labels.check())
+	}
 	return errors.Join(wrong...)
 }
 
 // IsZero reports whether messages are handed on as they are.
 func (in *Intake) IsZero() bool {
-	return len(in.Decode) == 0 && len(in.Classify) == 0 && in.Split == nil
+	return len(in.Decode) == 0 && len(in.Classify) == 0 && in.Split == nil && in.Labels == nil
 }
 
 // Start returns what takes the messages of a new connection, which is opened under ctx. It reads the files that decoding needs.
@@ -98,6 +108,10 @@ func (in *Intake) Start(ctx context.Context) (*Intaking, error) {
 	if in.Split != nil {
 		t.split = newSplitter(in.Split, t.limit)
 	}
+	if in.Labels != nil {
+		t.labels = newLabeler(in.Labels)
+	}
+	t.known = slices.ContainsFunc(in.Classify, func(c Class) bool { return c.Is == classData })
 	if len(with.Decode) == 0 {
 		return t, nil
 	}

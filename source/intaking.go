@@ -16,11 +16,14 @@ import (
 type Intaking struct {
 	decoder *decode.Decoder // nil: there is nothing to decode
 	rules   []Class
+	known   bool      // the rules say what is data
+	labels  *labeler  // nil: events get none
 	split   *splitter // nil: a message is one event
 	limit   int
 	look    expression.Look
 	one     [1]leat.Event
 	many    []leat.Event
+	feed    *Feed // nil: nobody is told
 	log     *slog.Logger
 	warned  time.Time // when a warning was last told
 	lost    error     // why nothing more can be decoded
@@ -54,7 +57,7 @@ func (t *Intaking) Answer(raw []byte) ([]byte, error) {
 		return nil, err
 	}
 	is, err := t.is(data)
-	if is != classData {
+	if is != classData && is != "" {
 		return nil, err
 	}
 	return data, nil
@@ -74,7 +77,7 @@ func (t *Intaking) decoded(raw []byte) ([]byte, error) {
 	return data, nil
 }
 
-// is returns what the rules make of a message, and what follows from it.
+// is returns what the rules make of a message, and what follows from it; nothing where there are rules for data, too, and none holds.
 func (t *Intaking) is(data []byte) (string, error) {
 	if len(t.rules) == 0 {
 		return classData, nil
@@ -86,26 +89,46 @@ func (t *Intaking) is(data []byte) (string, error) {
 			continue
 		}
 		if c.Is == classData {
-			break
+			return classData, nil
 		}
 		return c.Is, t.classified(c, data)
+	}
+	if t.known {
+		return "", nil
 	}
 	return classData, nil
 }
 
 // part takes a message that is decoded, or what is left of it.
 func (t *Intaking) part(data []byte, classify bool) (Taken, error) {
+	if t.labels != nil {
+		t.look.Reset(data)
+		t.labels.learn(&t.look)
+	}
 	if classify {
-		if is, err := t.is(data); is != classData {
+		switch is, err := t.is(data); {
+		case is == "" && t.feed != nil:
+			t.feed.unknown()
+		case is != classData && is != "":
 			return Taken{Message: data}, err
 		}
 	}
 	if t.split == nil {
 		t.one[0] = leat.Event{Data: data}
-		return Taken{Events: t.one[:], Message: data}, nil
+		return t.labeled(Taken{Events: t.one[:], Message: data}), nil
 	}
 	return t.parts(data)
 }
+
+func (t *Intaking) labeled(taken Taken) Taken {
+	if t.labels != nil {
+		t.labels.add(t.look.Message(), taken.Events)
+	}
+	return taken
+}
+
+// Tell makes f the Feed that learns what messages say about the connection, before the first one is taken.
+func (t *Intaking) Tell(f *Feed) { t.feed = f }
 
 // keptEvents is for how many events of a message the memory is kept for the next one.
 const keptEvents = 4096
@@ -119,7 +142,7 @@ func (t *Intaking) parts(data []byte) (Taken, error) {
 	if t.many, err = t.split.split(t.many[:0], data); err != nil {
 		return Taken{}, &SkipError{Reason: skipLarge, Bytes: int64(len(data)), Detail: Clean("split: " + err.Error())}
 	}
-	return Taken{Events: t.many, Message: data}, nil
+	return t.labeled(Taken{Events: t.many, Message: data}), nil
 }
 
 // The reasons of a SkipError.
@@ -149,6 +172,10 @@ func (t *Intaking) classified(c *Class, data []byte) error {
 	switch c.Is {
 	case classWarn:
 		t.warn(c.why(&t.look))
+	case classReplace:
+		if t.feed != nil {
+			t.feed.Expires(c.why(&t.look))
+		}
 	case classGap:
 		return &SkipError{Reason: skipProvider, Bytes: int64(len(data)), Detail: c.why(&t.look)}
 	case classReconnect, classFatal, classLimited:

@@ -45,6 +45,8 @@ type Manager struct {
 	budget   budget
 	oversize []oversize // the last messages that were left out
 	empty    bool       // that there are messages without content has been told
+	strange  bool       // the same of messages of an unknown kind
+	late     time.Time  // when late acknowledgements were last told
 	status   Status
 	failure  error // of the Producer
 	stop     context.CancelFunc
@@ -56,6 +58,9 @@ const (
 	longestOverlap  = 45 * time.Second
 	overlapStep     = 250 * time.Millisecond
 )
+
+// lateEvery bounds how often late acknowledgements are told.
+const lateEvery = time.Minute
 
 // pulseEvery is how often the time that is covered is stored while no events are.
 const pulseEvery = 10 * time.Second

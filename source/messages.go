@@ -77,6 +77,7 @@ func (m *Messages) Run(ctx context.Context, r io.Reader) error {
 	timer := m.timer()
 	defer timer.Stop()
 	if m.Intake != nil {
+		m.Intake.Tell(m.Feed)
 		defer m.Intake.Close()
 	}
 	for {

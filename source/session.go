@@ -21,8 +21,10 @@ type session struct {
 	after resuming      // what it was asked to follow
 	gone  chan struct{} // closed when nothing more will be received, though some is still to be stored; nil: nobody knows
 	done  chan struct{} // closed when serve has returned
+	aging chan struct{} // closed when the connection is to be replaced; nil: nobody knows
 	lost  error         // why nothing more will be received; set before gone is closed
 	err   error         // why it ended; set before done is closed
+	age   string        // why it is to be replaced; set before aging is closed
 
 	closing atomic.Pointer[EndKind] // why we closed it ourselves
 	waiting atomic.Bool             // for the provider
@@ -37,7 +39,7 @@ type session struct {
 	first  time.Time // first data
 	last   time.Time // last data
 	events int64
-	empty  int64 // messages without content
+	noted  Signs // what has been taken of the counts
 }
 
 // start registers a connection and begins to read it. Its events are stored after those of the one before it, which may be nil.
@@ -47,10 +49,14 @@ func (m *Manager) start(late context.Context, s, before *session) {
 	if watched {
 		s.gone = make(chan struct{})
 	}
+	aging, ages := s.conn.(Expiring)
+	if ages {
+		s.aging = make(chan struct{})
+	}
 	m.mu.Lock()
 	s.span = m.cover.begin(s.after)
 	if c, ok := s.conn.(Continuer); ok {
-		if does, known := c.Continues(); known {
+		if does, known := c.Continues(); known && !s.after.lost { // what is lost is told as that
 			s.span.resumed, s.span.unproven = does, false
 		}
 	}
@@ -63,6 +69,14 @@ func (m *Manager) start(late context.Context, s, before *session) {
 		go func() {
 			s.lost = w.Wait(late)
 			close(s.gone)
+		}()
+	}
+	if ages {
+		go func() {
+			var err error
+			if s.age, err = aging.Expire(late); err == nil {
+				close(s.aging)
+			}
 		}()
 	}
 	go s.serve(late, before)
@@ -164,11 +178,27 @@ func (s *session) observe() {
 	if !signs.Answer.IsZero() && s.m.Settings.Stall == setting.Off {
 		s.span.life(signs.Answer)
 	}
-	s.m.status.Empty += signs.Empty - s.empty
-	s.empty = signs.Empty
-	if s.empty > 0 && !s.m.empty {
-		s.m.empty = true
-		s.m.log.Warn("messages without content are dropped; this is told once", "connection", s.slot)
+	s.count(signs)
+}
+
+// count adds what the connection counts to the status. The caller holds the Manager's mutex.
+func (s *session) count(signs Signs) {
+	m, before := s.m, s.noted
+	s.noted = signs
+	m.status.Empty += signs.Empty - before.Empty
+	m.status.Unknown += signs.Unknown - before.Unknown
+	m.status.LateAcks += signs.Late - before.Late
+	if signs.Empty > 0 && !m.empty {
+		m.empty = true
+		m.log.Warn("messages without content are dropped; this is told once", "connection", s.slot)
+	}
+	if signs.Unknown > 0 && !m.strange {
+		m.strange = true
+		m.log.Warn("messages come for which no rule of classify holds; they are taken for data; this is told once", "connection", s.slot)
+	}
+	if now := time.Now(); signs.Late > before.Late && now.Sub(m.late) >= lateEvery {
+		m.late = now
+		m.log.Warn("messages are acknowledged after the deadline of ack; the provider may send them again", "connection", s.slot, "late_acks", m.status.LateAcks)
 	}
 }
 

@@ -54,16 +54,41 @@ func (s *slot) watch(ctx, late context.Context, current *session, age time.Durat
 		s.retired.Go(func() { <-current.done })
 		s.lost(ctx, current, current.why(current.lost))
 	case <-old:
-		if !s.m.Settings.EventID.IsZero() {
-			return s.replace(ctx, late, current)
-		}
-		current.close(EndRotation) // without identities both would be stored: a short gap is the lesser evil, and it is reported
-		<-current.done
+		return s.renew(ctx, late, current)
+	case <-current.aging:
+		s.m.log.Info("the connection is to be replaced", "connection", s.n, "reason", current.age)
+		s.hold(ctx, current)
+		return s.renew(ctx, late, current)
 	case <-ctx.Done():
 		current.close(EndShutdown)
 		<-current.done
 	}
 	return nil
+}
+
+// renew replaces a connection that lives, and returns its successor if there is one already.
+func (s *slot) renew(ctx, late context.Context, current *session) *session {
+	if !s.m.Settings.EventID.IsZero() {
+		return s.replace(ctx, late, current)
+	}
+	current.close(EndRotation) // without identities both would be stored: a short gap is the lesser evil, and it is reported
+	<-current.done
+	return nil
+}
+
+// hold waits before a connection that has not proved itself is replaced at its own wish, so that a provider where all wish it gets no flood of
+// attempts.
+func (s *slot) hold(ctx context.Context, current *session) {
+	if current.steady() {
+		return
+	}
+	t := time.NewTimer(s.backoff.failed(time.Now(), nil))
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-current.done:
+	case <-ctx.Done():
+	}
 }
 
 // gone returns what is closed when the next connection may be opened while the events of the current one are still being

@@ -62,6 +62,18 @@ type Signs struct {
 
 	// Empty is how many messages without content were dropped.
 	Empty int64
+
+	// Unknown is how many messages came for which no rule of classify holds, though one says what is data.
+	Unknown int64
+
+	// Late is how many messages were acknowledged after their deadline.
+	Late int64
+}
+
+// Expiring is implemented by a Conn that can know that its end is near. Its method may be called at any time.
+type Expiring interface {
+	// Expire waits until the connection is to be replaced, and returns why. An error is why it has ended before that, or that of ctx.
+	Expire(ctx context.Context) (why string, err error)
 }
 
 // Resumer is implemented by the settings of a Source that can ask its provider for what follows a cursor.

@@ -38,6 +38,8 @@ type Status struct {
 	Skipped         int64               `json:"skipped"`                    // messages left out, such as those that are too large
 	CountsForgotten int64               `json:"counts_forgotten,omitempty"` // keys of the gap rule that were dropped because there were too many
 	Empty           int64               `json:"empty,omitempty"`            // messages without content, which are dropped
+	Unknown         int64               `json:"unknown,omitempty"`          // messages for which no rule of classify holds, though one says what is data
+	LateAcks        int64               `json:"late_acks,omitempty"`        // messages that were acknowledged after their deadline
 	Opened          int64               `json:"opened"`                     // connections opened since the start
 	Ends            map[End]int64       `json:"-"`                          // why connections ended
 	LastEnd         string              `json:"last_end,omitempty"`         // the last reason, in words

@@ -56,6 +56,7 @@ func (s *Source) Open(ctx context.Context, _ leat.Cursor) (source.Conn, error) {
 		_ = raw.Close()
 		return nil, err
 	}
+	c.intake.Tell(c.Feed)
 	c.start()
 	select {
 	case <-c.ready:

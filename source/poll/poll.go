@@ -48,6 +48,7 @@ func (s *Source) Open(ctx context.Context, after leat.Cursor) (source.Conn, erro
 	if err != nil {
 		return nil, err
 	}
+	intake.Tell(p.feed)
 	p.pager = source.NewPager(s.client, &s.Config.Pages, intake)
 	p.feed.Tape = source.StartTaping(ctx, s.Config.URL.String())
 	p.pager.Tape = p.feed.Tape

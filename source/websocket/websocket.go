@@ -61,6 +61,7 @@ func (s *Source) greet(ctx context.Context, c *conn, vars map[string]any) (every
 	if c.intake, err = s.Config.Intake.Start(ctx); err != nil {
 		return 0, err
 	}
+	c.intake.Tell(c.Feed)
 	if err = c.greet(ctx); err == nil && s.Config.PingMessage != nil {
 		every, err = c.interval()
 	}
