@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -105,13 +106,22 @@ func (d *decoder) secret(s slot, n *yaml.Node) {
 		return
 	}
 	d.file.hide(n, d.written(n))
-	if len(e.forms) > 0 && !e.literal {
+	if len(e.forms) > 0 && !e.literal || noSecret(s.name) {
 		return
 	}
 	d.report(d.file, report{
 		code: codeLiteralSecret, at: d.span(n), message: fmt.Sprintf("%s: the secret is written into the file", s.name),
 		hint: "take it from a file or the environment: ${file:/path} or ${NAME}",
 	})
+}
+
+// openHeaders are header fields that hold no secret, though others beside them may.
+var openHeaders = []string{"accept", "accept-language", "content-type", "host", "origin", "referer", "user-agent"}
+
+// noSecret reports whether a field of secrets is known to hold none.
+func noSecret(name string) bool {
+	field, isHeader := strings.CutPrefix(name, "headers.")
+	return isHeader && slices.Contains(openHeaders, strings.ToLower(field))
 }
 
 // mismatch reports a value that is not of the kind that the field wants.

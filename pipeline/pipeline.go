@@ -38,6 +38,7 @@ type Pipeline struct {
 	consumers []*consumer.Consumer
 	sinks     []sink.Sink
 	memory    *semaphore.Weighted
+	dial      source.Dialer // of the sources
 	log       *slog.Logger
 	started   time.Time
 }
@@ -45,12 +46,17 @@ type Pipeline struct {
 // Open opens the data directory of c, makes the streams that are missing, and builds every source and consumer. Nothing moves before Run. c must be
 // free of errors.
 func Open(ctx context.Context, c *config.Config, log *slog.Logger) (*Pipeline, error) {
+	return OpenOver(ctx, c, nil, log)
+}
+
+// OpenOver is Open for sources that reach their providers over another network than that of this machine, such as one in memory.
+func OpenOver(ctx context.Context, c *config.Config, dial source.Dialer, log *slog.Logger) (*Pipeline, error) {
 	log = cmp.Or(log, slog.Default())
 	e, err := local.Open(c.Data, local.Options{Logger: log, Reserve: int64(c.DiskReserve)})
 	if err != nil {
 		return nil, err
 	}
-	p := &Pipeline{engine: e, memory: semaphore.NewWeighted(deliveryMemory), log: log, started: time.Now()}
+	p := &Pipeline{engine: e, memory: semaphore.NewWeighted(deliveryMemory), dial: dial, log: log, started: time.Now()}
 	if err := p.build(ctx, c); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
@@ -138,7 +144,7 @@ func (p *Pipeline) source(c *config.Source, grace time.Duration) error {
 	}
 	p.producers = append(p.producers, feed)
 	p.managers = append(p.managers, &source.Manager{
-		Name: c.Name, Source: adapter.build(c.Adapter), Settings: c.Settings, Producer: feed,
+		Name: c.Name, Source: adapter.build(c.Adapter, p.dial), Settings: c.Settings, Producer: feed,
 		Gaps: gapStream(c.Name), Grace: grace, Log: p.log,
 	})
 	return nil
