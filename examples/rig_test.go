@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"github.com/leatstream/leat"
 	"github.com/leatstream/leat/config"
 	"github.com/leatstream/leat/internal/pipenet"
@@ -31,6 +33,7 @@ import (
 type world struct {
 	t    *testing.T
 	net  *pipenet.Network
+	disk vfs.FS
 	name string
 	env  map[string]string
 	dir  string
@@ -43,7 +46,7 @@ type world struct {
 // newWorld serves a provider at each of its addresses, host:port. The caller is inside a synctest bubble.
 func newWorld(t *testing.T, example string, env map[string]string, hosts map[string]http.Handler) *world {
 	t.Helper()
-	w := &world{t: t, net: pipenet.New(), name: example, env: map[string]string{}, dir: t.TempDir()}
+	w := &world{t: t, net: pipenet.New(), disk: vfs.NewMem(), name: example, env: map[string]string{}, dir: t.TempDir()}
 	for name, value := range env {
 		w.env[name] = value
 	}
@@ -101,7 +104,7 @@ func (w *world) run() {
 	if testing.Verbose() {
 		log = slog.New(slog.NewTextHandler(w.t.Output(), nil))
 	}
-	p, err := pipeline.OpenOver(w.t.Context(), c, w.net.DialContext, log)
+	p, err := pipeline.OpenIn(w.t.Context(), c, pipeline.World{Dial: w.net.DialContext, FS: w.disk}, log)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -125,18 +128,6 @@ func (w *world) leave() {
 
 // status returns what the only source is doing.
 func (w *world) status() pipeline.SourceStatus { return w.p.Status().Sources[0] }
-
-// until waits for a condition in steps of a second, for a day at most.
-func (w *world) until(what string, is func() bool) {
-	w.t.Helper()
-	for range 24 * 60 * 60 {
-		if is() {
-			return
-		}
-		time.Sleep(time.Second)
-	}
-	w.t.Fatalf("not %s: %+v", what, w.status())
-}
 
 // records returns what is stored of the only stream. The example has been left.
 func (w *world) records() []leat.Record {
@@ -168,7 +159,7 @@ func (w *world) config() *config.Config {
 
 func (w *world) engine() *local.Engine {
 	w.t.Helper()
-	e, err := local.Open(w.env["DATA"], local.Options{ReadOnly: true})
+	e, err := local.Open(w.env["DATA"], local.Options{ReadOnly: true, FS: w.disk})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
 
@@ -46,17 +47,23 @@ type Pipeline struct {
 // Open opens the data directory of c, makes the streams that are missing, and builds every source and consumer. Nothing moves before Run. c must be
 // free of errors.
 func Open(ctx context.Context, c *config.Config, log *slog.Logger) (*Pipeline, error) {
-	return OpenOver(ctx, c, nil, log)
+	return OpenIn(ctx, c, World{}, log)
 }
 
-// OpenOver is Open for sources that reach their providers over another network than that of this machine, such as one in memory.
-func OpenOver(ctx context.Context, c *config.Config, dial source.Dialer, log *slog.Logger) (*Pipeline, error) {
+// World is what is round a pipeline. The zero World is this machine; tests have their own.
+type World struct {
+	Dial source.Dialer // opens the network connections of sources
+	FS   vfs.FS        // holds the data directory
+}
+
+// OpenIn is Open in a World.
+func OpenIn(ctx context.Context, c *config.Config, w World, log *slog.Logger) (*Pipeline, error) {
 	log = cmp.Or(log, slog.Default())
-	e, err := local.Open(c.Data, local.Options{Logger: log, Reserve: int64(c.DiskReserve)})
+	e, err := local.Open(c.Data, local.Options{Logger: log, Reserve: int64(c.DiskReserve), FS: w.FS})
 	if err != nil {
 		return nil, err
 	}
-	p := &Pipeline{engine: e, memory: semaphore.NewWeighted(deliveryMemory), dial: dial, log: log, started: time.Now()}
+	p := &Pipeline{engine: e, memory: semaphore.NewWeighted(deliveryMemory), dial: w.Dial, log: log, started: time.Now()}
 	if err := p.build(ctx, c); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}

@@ -39,27 +39,39 @@ type sinkAdapter struct {
 var sources = map[string]sourceAdapter{
 	"httpstream": {
 		config: func() any { return new(httpstream.Config) },
-		build:  func(c any, dial source.Dialer) source.Source { return &httpstream.Source{Config: *c.(*httpstream.Config), Dial: dial} },
+		build: func(c any, dial source.Dialer) source.Source {
+			return &httpstream.Source{Config: *c.(*httpstream.Config), Dial: dial}
+		},
 	},
 	"sse": {
 		config: func() any { return new(sse.Config) },
-		build:  func(c any, dial source.Dialer) source.Source { return &sse.Source{Config: *c.(*sse.Config), Dial: dial} },
+		build: func(c any, dial source.Dialer) source.Source {
+			return &sse.Source{Config: *c.(*sse.Config), Dial: dial}
+		},
 	},
 	"tcp": {
 		config: func() any { return new(tcp.Config) },
-		build:  func(c any, dial source.Dialer) source.Source { return &tcp.Source{Config: *c.(*tcp.Config), Dial: dial} },
+		build: func(c any, dial source.Dialer) source.Source {
+			return &tcp.Source{Config: *c.(*tcp.Config), Dial: dial}
+		},
 	},
 	"poll": {
 		config: func() any { return new(poll.Config) },
-		build:  func(c any, dial source.Dialer) source.Source { return &poll.Source{Config: *c.(*poll.Config), Dial: dial} },
+		build: func(c any, dial source.Dialer) source.Source {
+			return &poll.Source{Config: *c.(*poll.Config), Dial: dial}
+		},
 	},
 	"mqtt": {
 		config: func() any { return new(mqtt.Config) },
-		build:  func(c any, dial source.Dialer) source.Source { return &mqtt.Source{Config: *c.(*mqtt.Config), Dial: dial} },
+		build: func(c any, dial source.Dialer) source.Source {
+			return &mqtt.Source{Config: *c.(*mqtt.Config), Dial: dial}
+		},
 	},
 	"websocket": {
 		config: func() any { return new(websocket.Config) },
-		build:  func(c any, dial source.Dialer) source.Source { return &websocket.Source{Config: *c.(*websocket.Config), Dial: dial} },
+		build: func(c any, dial source.Dialer) source.Source {
+			return &websocket.Source{Config: *c.(*websocket.Config), Dial: dial}
+		},
 	},
 }
 
