@@ -34,7 +34,7 @@ func main() {
 	flag.StringVar(&o.dir, "dir", os.TempDir(), "folder to write to")
 	flag.StringVar(&o.tools, "tools", "", "folder of leat, local.test and rival")
 	flag.IntVar(&o.rounds, "rounds", 5, "how often everything is measured")
-	flag.StringVar(&o.only, "only", "", "parts to measure, of websocket, engine, memory, kinesis and writer")
+	flag.StringVar(&o.only, "only", "", "parts to measure, of websocket, connections, engine, memory, kinesis and writer")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	err := run(ctx, &o)
@@ -49,7 +49,7 @@ func run(ctx context.Context, o *options) error {
 	parts := []struct {
 		name    string
 		measure func(context.Context, *options, *table) error
-	}{{"websocket", measureWebsocket}, {"engine", measureEngine}, {"memory", measureMemory}, {"kinesis", measureServer}, {"writer", measureWriter}}
+	}{{"websocket", measureWebsocket}, {"connections", measureConnections}, {"engine", measureEngine}, {"memory", measureMemory}, {"kinesis", measureServer}, {"writer", measureWriter}}
 	t := &table{}
 	begun, waited := time.Now(), pressure()
 	for _, part := range parts {

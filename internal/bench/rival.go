@@ -14,6 +14,7 @@ import (
 type rival struct {
 	program, dir string
 	from         *sender
+	connections  int         // how many inputs it has; 0: one
 	output       string      // of its configuration, in YAML
 	done         func() bool // everything has arrived
 }
@@ -22,7 +23,11 @@ type rival struct {
 func (r *rival) run(ctx context.Context) (got report, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
-	text := fmt.Sprintf("http: {enabled: false}\nlogger: {level: ERROR}\ninput: {websocket: {url: %q}}\noutput: %s\n", r.from.url, r.output)
+	input := fmt.Sprintf("{websocket: {url: %q}}", r.from.url)
+	if r.connections > 1 {
+		input = fmt.Sprintf("{broker: {copies: %d, inputs: [%s]}}", r.connections, input)
+	}
+	text := fmt.Sprintf("http: {enabled: false}\nlogger: {level: ERROR}\ninput: %s\noutput: %s\n", input, r.output)
 	settings := filepath.Join(r.dir, "connect.yaml")
 	if err := os.WriteFile(settings, []byte(text), 0o600); err != nil {
 		return got, err
@@ -47,7 +52,7 @@ func (r *rival) run(ctx context.Context) (got report, err error) {
 func toFile(program, dir string, s *sender) *rival {
 	out := filepath.Join(dir, "out")
 	want := int64(rivalMessages * (messageSize + 1)) // and a line break
-	return &rival{program, dir, s, fmt.Sprintf("{file: {path: %q, codec: lines}}", out), func() bool {
+	return &rival{program: program, dir: dir, from: s, output: fmt.Sprintf("{file: {path: %q, codec: lines}}", out), done: func() bool {
 		info, err := os.Stat(out)
 		return err == nil && info.Size() >= want
 	}}
@@ -64,5 +69,5 @@ func toKinesisAPI(program, dir string, s *sender, d *discard) *rival {
     credentials: {id: bench, secret: bench}
     max_in_flight: 64
     batching: {count: 500, period: 100ms}`, kinesisStream, d.url)
-	return &rival{program, dir, s, output, func() bool { return d.records.Load() >= rivalToKinesis }}
+	return &rival{program: program, dir: dir, from: s, output: output, done: func() bool { return d.records.Load() >= rivalToKinesis }}
 }

@@ -20,13 +20,17 @@ type sender struct {
 
 // send starts a sender of count messages on each connection.
 func send(count int) (*sender, error) {
+	return serveBlast(&provider.Blast{Size: messageSize, Count: int64(count), Varied: true})
+}
+
+func serveBlast(blast *provider.Blast) (*sender, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		cancel()
 		return nil, err
 	}
-	s := &sender{url: "ws://" + l.Addr().String() + "/", blast: &provider.Blast{Size: messageSize, Count: int64(count), Varied: true}}
+	s := &sender{url: "ws://" + l.Addr().String() + "/", blast: blast}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -4,6 +4,9 @@ import (
 	"context"
 	"math/rand/v2"
 	"net/http"
+	"time"
+
+	"github.com/leatstream/leat/internal/wait"
 )
 
 // blastChunk is about how many bytes one write takes.
@@ -33,6 +36,10 @@ type Blast struct {
 	// compress about as well as those of real providers do. Otherwise it is one letter.
 	Varied bool
 
+	// Rate is how many messages a second are sent on a connection; 0: as fast as the client takes them. Then messages have another member, at,
+	// the time of their sending in microseconds since 1970, as sixteen digits in a text, and are 24 bytes longer.
+	Rate int
+
 	Clients
 }
 
@@ -43,9 +50,23 @@ func (p *Blast) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (p *Blast) play(ctx context.Context, c *conn) error {
 	chunks := p.chunks()
+	begun := time.Now()
 	for id, i := int64(1), 0; p.Count == 0 || id <= p.Count; i++ {
 		chunk := chunks[i%len(chunks)]
-		n := chunk.number(id, p.Count)
+		last := p.Count
+		if p.Rate > 0 {
+			due, err := p.due(ctx, begun, id)
+			if err != nil {
+				return err
+			}
+			if last == 0 || due < last {
+				last = due
+			}
+		}
+		n := chunk.number(id, last)
+		if p.Rate > 0 {
+			chunk.stamp(n, time.Now().UnixMicro())
+		}
 		if err := c.write(chunk.frames[:n*chunk.frame], int64(n)); err != nil {
 			return err
 		}
@@ -54,11 +75,28 @@ func (p *Blast) play(ctx context.Context, c *conn) error {
 	return c.idle(ctx)
 }
 
-// blastFrames is a run of frames of one length, of which only id and key change.
+// blastStep is how often messages are sent where their rate is limited.
+const blastStep = time.Millisecond
+
+// due waits until message id may be sent, and returns the last one that may.
+func (p *Blast) due(ctx context.Context, begun time.Time, id int64) (int64, error) {
+	for {
+		due := int64(time.Since(begun).Seconds() * float64(p.Rate))
+		if due >= id {
+			return due, nil
+		}
+		if err := wait.For(ctx, blastStep); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// blastFrames is a run of frames of one length, of which only id, key and at change.
 type blastFrames struct {
 	frames  []byte
 	frame   int // length of one frame
 	id, key int // where their digits begin in a frame
+	at      int // the same of the time; 0: there is none
 
 	pad, end int // where the padding begins and ends
 }
@@ -89,10 +127,14 @@ func (p *Blast) chunks() []*blastFrames {
 }
 
 func (p *Blast) chunk() *blastFrames {
-	const head, middle, tail = `{"id":"`, `0000000000000000","key":"k`, `00","pad":"`
+	const head, middle, timed, pad = `{"id":"`, `0000000000000000","key":"k`, `00","at":"0000000000000000`, `","pad":"`
 	size := p.Size
 	if size <= 0 {
 		size = 200
+	}
+	tail := "00" + pad
+	if p.Rate > 0 {
+		tail = timed + pad
 	}
 	message := []byte(head + middle + tail)
 	for len(message) < size-len(`"}`) {
@@ -103,6 +145,9 @@ func (p *Blast) chunk() *blastFrames {
 	b := &blastFrames{
 		frame: len(one), id: offset + len(head), key: offset + len(head) + len(middle),
 		pad: offset + len(head) + len(middle) + len(tail), end: len(one) - len(`"}`),
+	}
+	if p.Rate > 0 {
+		b.at = b.key + len(timed) - 16
 	}
 	for range max(1, blastChunk/len(one)) {
 		b.frames = append(b.frames, one...)
@@ -124,6 +169,14 @@ func (b *blastFrames) number(first, last int64) int {
 		writeDigits(frame[b.key:b.key+2], id%blastKeys)
 	}
 	return n
+}
+
+// stamp writes a time into the first n frames.
+func (b *blastFrames) stamp(n int, micros int64) {
+	for i := range n {
+		at := i*b.frame + b.at
+		writeDigits(b.frames[at:at+16], micros)
+	}
 }
 
 // writeDigits fills dst with the last decimal digits of n.

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http/httptest"
+	"strconv"
 	"testing"
+	"time"
 
 	"github.com/leatstream/leat/internal/provider"
 )
@@ -35,6 +37,34 @@ func TestBlastNumbersItsMessages(t *testing.T) {
 		})
 	}
 	expect(t, "id", provider.BlastID(12345), "0000000000012345")
+}
+
+func TestBlastKeepsItsRate(t *testing.T) {
+	p := &provider.Blast{Count: 5000, Size: 300, Rate: 1000}
+	bubble(t, p, func(c client) {
+		conn := c.dial("/")
+		begun := time.Now()
+		for n := int64(1); n <= p.Count; n++ {
+			_, data, err := conn.Read(c.Context())
+			if err != nil {
+				c.Fatal(err)
+			}
+			var m struct{ ID, Key, At, Pad string }
+			if err := json.Unmarshal(data, &m); err != nil {
+				c.Fatalf("%v: %.100q", err, data)
+			}
+			at, err := strconv.ParseInt(m.At, 10, 64)
+			if err != nil {
+				c.Fatal(err)
+			}
+			expect(c.T, "id", m.ID, provider.BlastID(n))
+			expect(c.T, "size", len(data), 300)
+			sent := time.UnixMicro(at).Sub(begun)
+			if due := time.Duration(n) * time.Millisecond; sent < due-time.Millisecond || sent > due+10*time.Millisecond {
+				c.Fatalf("message %d was sent after %v", n, sent)
+			}
+		}
+	})
 }
 
 func BenchmarkBlast(b *testing.B) {
