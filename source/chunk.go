@@ -1,6 +1,6 @@
 package source
 
-// ChunkSize is how large the pieces of memory are that messages are read into.
+// ChunkSize is how large the pieces of memory are that messages are read into, at most: among many connections they are smaller.
 const ChunkSize = 256 << 10
 
 // Chunk is the memory that the reading goroutine of a transport reads into, many messages in one piece. What was cut out of it is
@@ -12,7 +12,7 @@ type Chunk []byte
 func (c *Chunk) Room(start *int, most int) []byte {
 	if len(*c) == cap(*c) {
 		begun := (*c)[*start:]
-		*c = append(make([]byte, 0, max(ChunkSize, 2*len(begun))), begun...)
+		*c = append(make([]byte, 0, max(chunkSize(), 2*len(begun))), begun...)
 		*start = 0
 	}
 	return (*c)[len(*c):min(cap(*c), len(*c)+most)]

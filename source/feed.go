@@ -11,15 +11,8 @@ import (
 	"github.com/leatstream/leat"
 )
 
-const (
-	// maxBuffered is how many bytes of messages are held for the caller of Next, each with eventSize beside its own. Behind that the
-	// provider has to wait. It is as much as one commit of the default size takes: with less, reading would
-	// stand still in each.
-	maxBuffered = 2 << 20
-
-	// eventSize is what a message takes beside its bytes.
-	eventSize = int(unsafe.Sizeof(leat.Event{}))
-)
+// eventSize is what a message takes beside its bytes.
+const eventSize = int(unsafe.Sizeof(leat.Event{}))
 
 // Feed is the read-ahead that every transport has: one goroutine reads from the provider and offers what it has read, while
 // the caller of Next works. A Conn embeds it and has Next, Wait and Signs from it. What is held is bounded: behind that
@@ -35,6 +28,7 @@ type Feed struct {
 	room    chan struct{} // buffered by one: something was handed out
 	read    atomic.Int64  // when a part of a message was last read, in Unix nanoseconds
 	inside  atomic.Bool   // a message
+	share   share
 
 	mu    sync.Mutex
 	why   string       // the connection is to be replaced
@@ -123,7 +117,7 @@ func (f *Feed) Offer(ctx context.Context, arrived time.Time, events ...leat.Even
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for i := range events {
-		for f.bytes >= maxBuffered {
+		for f.bytes >= f.share.bytes() {
 			if err := f.wait(ctx); err != nil {
 				return err
 			}
@@ -171,6 +165,7 @@ func (f *Feed) wait(ctx context.Context) error {
 // End tells why nothing more will be received. It is called once, behind all that was offered.
 func (f *Feed) End(err error) {
 	f.Tape.Ended(err)
+	f.share.end()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.err = err

@@ -10,6 +10,7 @@ import (
 const (
 	baseMemory       = 100 << 20 // engine, batches in hand, destinations
 	connectionMemory = 2 << 20   // what a connection holds for its producer
+	readMemory       = 150 << 20 // what all connections hold at most
 	identityMemory   = 80        // of a remembered event_id, at most
 )
 
@@ -23,13 +24,13 @@ func limitMemory(c *config.Config) {
 
 // memoryFor returns how many bytes a configuration needs.
 func memoryFor(c *config.Config) int64 {
-	n := int64(baseMemory)
+	n, connections := int64(baseMemory), 0
 	for i := range c.Sources {
 		s := &c.Sources[i].Settings
-		n += int64(s.Connections) * connectionMemory
+		connections += s.Connections
 		if !s.EventID.IsZero() {
 			n += int64(s.DedupeEvents) * identityMemory
 		}
 	}
-	return n
+	return n + min(readMemory, int64(connections)*connectionMemory)
 }

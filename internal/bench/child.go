@@ -25,9 +25,9 @@ type report struct {
 	Count   float64 `json:"count"`   // of what was done
 	P50     float64 `json:"p50"`     // seconds of one request
 	P99     float64 `json:"p99"`
+	Peak    float64 `json:"peak"` // bytes of memory: a process that is no child has it from getrusage
 
-	cpu  float64 // seconds of its life, by getrusage
-	peak float64 // bytes of memory, by getrusage
+	cpu float64 // seconds of its life, by getrusage
 }
 
 // runChild runs this program again, and returns what it reports.
@@ -46,7 +46,7 @@ func runChild(ctx context.Context, args ...string) (report, error) {
 	if err := json.Unmarshal(out.Bytes(), &r); err != nil {
 		return report{}, fmt.Errorf("child %s printed %q: %w", args[0], out.String(), err)
 	}
-	r.cpu, r.peak = used(cmd.ProcessState)
+	r.cpu, _ = used(cmd.ProcessState) // its memory would begin with ours
 	return r, nil
 }
 
@@ -70,7 +70,7 @@ func child(args []string) int {
 	r, err := work(context.Background(), args[1:])
 	stop()
 	if err == nil {
-		r.Written = written()
+		r.Written, r.Peak = written(), peak()
 		err = json.NewEncoder(os.Stdout).Encode(r)
 	}
 	if err != nil {
@@ -104,6 +104,12 @@ func profile(name string) (stop func()) {
 func written() float64 {
 	text, _ := os.ReadFile("/proc/self/io")
 	return field(string(text), "write_bytes:")
+}
+
+// peak is the most memory that this process has had, in bytes.
+func peak() float64 {
+	text, _ := os.ReadFile("/proc/self/status")
+	return field(string(text), "VmHWM:") * 1024
 }
 
 // field returns the number behind name in a file of /proc; 0 if it is not there.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"sync"
 	"time"
@@ -53,6 +54,7 @@ func nowhere(ctx context.Context, args []string) (r report, err error) {
 func durable(ctx context.Context, args []string) (r report, err error) {
 	messages, _ := strconv.ParseInt(args[1], 10, 64)
 	connections, _ := strconv.ParseInt(args[2], 10, 64)
+	debug.SetMemoryLimit(100<<20 + min(150, 2*connections)<<20) // as leat run does
 	e, err := local.Open(filepath.Join(args[3], "data"), local.Options{})
 	if err != nil {
 		return r, err

@@ -44,7 +44,7 @@ func (r *rival) run(ctx context.Context) (got report, err error) {
 	}
 	got.Seconds = time.Since(begun).Seconds()
 	err = errors.Join(err, end(cmd, 3*time.Second))
-	got.cpu, got.peak = used(cmd.ProcessState)
+	got.cpu, got.Peak = used(cmd.ProcessState)
 	return got, err
 }
 

@@ -67,7 +67,7 @@ func pick(runs []report, of func(report) float64) []float64 {
 func costs(runs []report) string {
 	of := func(f func(report) float64) float64 { return median(pick(runs, f)) }
 	text := fmt.Sprintf("%.2f CPU s per million messages, at most %.0f MB of memory",
-		of(func(r report) float64 { return r.cpu }), of(func(r report) float64 { return r.peak })/1e6)
+		of(func(r report) float64 { return r.cpu }), of(func(r report) float64 { return r.Peak })/1e6)
 	if allocs := of(func(r report) float64 { return r.Allocs }); allocs > 0 {
 		text += fmt.Sprintf(", %.3f allocations per message", allocs)
 	}

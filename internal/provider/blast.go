@@ -12,7 +12,7 @@ import (
 // blastChunk is about how many bytes one write takes.
 const blastChunk = 256 << 10
 
-// variedChunks is how many different chunks there are where messages vary.
+// variedChunks is how many different chunks there are where messages vary, on a connection that has many.
 const variedChunks = 32
 
 // blastKeys is how many keys there are: k00 to k99.
@@ -117,7 +117,11 @@ func (p *Blast) chunks() []*blastFrames {
 	if !p.Varied {
 		return []*blastFrames{p.chunk()}
 	}
-	chunks := make([]*blastFrames, variedChunks)
+	n := int64(variedChunks)
+	if p.Count > 0 {
+		n = max(4, min(n, p.Count/3000))
+	}
+	chunks := make([]*blastFrames, n)
 	digits := rand.New(rand.NewPCG(1, 2))
 	for i := range chunks {
 		chunks[i] = p.chunk()
