@@ -93,6 +93,14 @@ func literal(text string) bool {
 	return template.ReplaceAllString(rest.String(), "") != ""
 }
 
+// inserted reports whether all that may be secret in a text is inserted by a template: what is left is nothing, or the scheme of an
+// Authorization header, such as Bearer.
+func inserted(text string) bool {
+	return template.MatchString(text) && schemePattern.MatchString(template.ReplaceAllString(text, ""))
+}
+
+var schemePattern = regexp.MustCompile(`^([A-Za-z]{3,10} )?$`)
+
 var template = regexp.MustCompile(`\{\{.*?\}\}`)
 
 // address keeps what is secret in an address out of everything that is shown, and warns of what is written into the file.

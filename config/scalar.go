@@ -106,7 +106,7 @@ func (d *decoder) secret(s slot, n *yaml.Node) {
 		return
 	}
 	d.file.hide(n, d.written(n))
-	if len(e.forms) > 0 && !e.literal || noSecret(s.name) {
+	if len(e.forms) > 0 && !e.literal || noSecret(s.name) || inserted(n.Value) {
 		return
 	}
 	d.report(d.file, report{

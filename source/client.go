@@ -14,7 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/leatstream/leat/internal/expression"
+	"github.com/leatstream/leat"
 	"github.com/leatstream/leat/internal/setting"
 	"github.com/leatstream/leat/internal/version"
 )
@@ -22,18 +22,15 @@ import (
 // Client asks one provider over HTTP. It may be used by several goroutines at a time.
 type Client struct {
 	request *Request
-	headers map[string]expression.Template
+	prepare *Preparation
 	http    *http.Client
 }
 
 // NewClient returns the Client for a Request whose defaults are filled in, and that Check has passed. dial opens the network
 // connections; nil is the network of this machine.
 func NewClient(r *Request, dial Dialer) *Client {
-	c := &Client{request: r, headers: map[string]expression.Template{}}
-	for name, secret := range r.Headers {
-		c.headers[name], _ = expression.ParseTemplate(secret.Reveal())
-	}
-	transport := NewTransport(r.Timeout, dial)
+	c := &Client{request: r, prepare: r.Before.Start(dial)}
+	transport := r.Before.Transport(&r.URL, r.Timeout, dial)
 	transport.MaxIdleConns = 2
 	transport.DisableCompression = true // it is ours
 	c.http = &http.Client{Transport: transport, CheckRedirect: CheckRedirect}
@@ -78,9 +75,22 @@ func (a *Answer) Close() {
 	a.stop()
 }
 
-// Do sends the request with variables in its templates, and header fields that the settings do not have. A status below 200 or from 300 on, but for one in
-// also, is an *EndError. ctx counts until the answer has begun.
-func (c *Client) Do(ctx context.Context, vars map[string]any, header http.Header, also ...int) (*Answer, error) {
+// Variables returns what the templates of the request may use in an attempt to connect, as Preparation does.
+func (c *Client) Variables(ctx context.Context, after leat.Cursor) (map[string]any, error) {
+	return c.prepare.Variables(ctx, after)
+}
+
+// Do sends the request with variables in its templates, which come from Variables, and header fields that the settings do not have. A status below 200 or
+// from 300 on, but for one in also, is an *EndError. ctx counts until the answer has begun.
+func (c *Client) Do(ctx context.Context, vars map[string]any, header http.Header, also ...int) (a *Answer, err error) {
+	err = c.prepare.Try(ctx, vars, func() error {
+		a, err = c.do(ctx, vars, header, also)
+		return err
+	})
+	return a, err
+}
+
+func (c *Client) do(ctx context.Context, vars map[string]any, header http.Header, also []int) (*Answer, error) {
 	life, stop := context.WithCancel(context.WithoutCancel(ctx))
 	request, err := c.build(life, vars, header)
 	if err != nil {
@@ -94,10 +104,18 @@ func (c *Client) Do(ctx context.Context, vars map[string]any, header http.Header
 	return c.accept(a, also)
 }
 
-// Follow is Do for an address that the provider has named, on the same host. The templates of its query and body do not count.
-func (c *Client) Follow(ctx context.Context, address string, header http.Header) (*Answer, error) {
+// Follow is Do for an address that the provider has named, on the same host. The templates of its query do not count.
+func (c *Client) Follow(ctx context.Context, address string, vars map[string]any, header http.Header) (a *Answer, err error) {
+	err = c.prepare.Try(ctx, vars, func() error {
+		a, err = c.follow(ctx, address, vars, header)
+		return err
+	})
+	return a, err
+}
+
+func (c *Client) follow(ctx context.Context, address string, vars map[string]any, header http.Header) (*Answer, error) {
 	life, stop := context.WithCancel(context.WithoutCancel(ctx))
-	request, err := c.build(life, map[string]any{"cursor": "", "page": ""}, header)
+	request, err := c.build(life, vars, header)
 	if err == nil {
 		request.URL, err = url.Parse(address)
 	}
@@ -186,14 +204,8 @@ func (c *Client) build(ctx context.Context, vars map[string]any, header http.Hea
 	for name, values := range header {
 		request.Header[name] = values
 	}
-	for name, template := range c.headers {
-		value, err := template.Expand(vars, nil)
-		if err != nil {
-			return nil, fmt.Errorf("header %s: %w", name, err)
-		}
-		if value != "" {
-			request.Header.Set(name, value)
-		}
+	if err := c.request.Headers.Expand(request.Header, vars); err != nil {
+		return nil, err
 	}
 	if host := request.Header.Get("Host"); host != "" {
 		request.Host = host

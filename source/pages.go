@@ -84,7 +84,7 @@ func (p *Pager) Close() { p.intake.Close() }
 
 // Query is what a page is asked for with.
 type Query struct {
-	Vars   map[string]any // of the templates, without page
+	Vars   map[string]any // of Client.Variables. Ask sets page, and what it has to find out anew
 	Page   string         // the Next of the page before; empty: the first one
 	Header http.Header    // beside those of the settings
 	Left   int64          // how many bytes the answer may have
@@ -112,14 +112,11 @@ type Item struct {
 func (p *Pager) Ask(ctx context.Context, q Query) (*Page, error) {
 	var got *Answer
 	var err error
+	q.Vars["page"] = q.Page
 	if q.Page != "" && !p.byPage {
-		got, err = p.client.Follow(ctx, q.Page, q.Header)
+		got, err = p.client.Follow(ctx, q.Page, q.Vars, q.Header)
 	} else {
-		vars := map[string]any{"page": q.Page}
-		for name, value := range q.Vars {
-			vars[name] = value
-		}
-		got, err = p.client.Do(ctx, vars, q.Header, http.StatusNotModified)
+		got, err = p.client.Do(ctx, q.Vars, q.Header, http.StatusNotModified)
 	}
 	if err != nil {
 		return nil, err

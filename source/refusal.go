@@ -73,6 +73,8 @@ func Tellable(err error) error {
 	var network net.Error
 	var record tls.RecordHeaderError
 	switch {
+	case errors.Is(err, errPrivate):
+		return errPrivate
 	case errors.As(err, &redirected):
 		return redirected
 	case errors.As(err, &certificate):

@@ -1,21 +1,20 @@
 package source
 
 import (
-	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
-	"net/url"
+	"slices"
 	"time"
 
 	"github.com/leatstream/leat/internal/expression"
 	"github.com/leatstream/leat/internal/setting"
 )
 
-// Request are the settings of transports that ask over HTTP. Texts may contain {{cursor}}, the position to resume from; it is empty at the
-// first connection. They are evaluated again at every attempt.
+// Request are the settings of transports that ask over HTTP. Texts may contain {{cursor}}, the position to resume from, which is empty at the
+// first connection, and the variables of Before. They are evaluated again at every attempt.
 type Request struct {
-	// The address, http:// or https://. What {{…}} inserts is escaped. Redirects are followed on the same host only.
+	// The address, http:// or https://. It may begin with {{…}} that is an address; behind that, what {{…}} inserts is escaped. Redirects are
+	// followed on the same host only.
 	URL expression.Template `yaml:"url,required"`
 
 	// The method of the request. Default: POST where there is a body, else GET.
@@ -25,9 +24,9 @@ type Request struct {
 	// first connection.
 	Query map[string]expression.Template `yaml:"query"`
 
-	// Header fields of the request, such as an API key: {Authorization: "Bearer ${TOKEN}"}. They may contain {{cursor}}, too; one whose value
+	// Header fields of the request, such as an API key: {Authorization: "Bearer ${TOKEN}"}. They may contain {{…}}, too; one whose value
 	// is empty is left out. Without a User-Agent it is that of Leat.
-	Headers map[string]setting.Secret `yaml:"headers"`
+	Headers Headers `yaml:"headers"`
 
 	// The body of the request: a text, or a mapping or list that is sent as JSON. Default: none.
 	Body Body `yaml:"body"`
@@ -38,37 +37,21 @@ type Request struct {
 	// Whether to offer compression (gzip and deflate) to the provider, which decides whether to use it. A provider that gathers events
 	// to compress them delays them: then off is better.
 	Compression string `yaml:"compression" default:"offer" enum:"offer,off"`
+
+	// What the source finds out before it connects.
+	Before Before `yaml:",inline"`
 }
+
+// Prepares implements Preparer.
+func (r *Request) Prepares() *Before { return &r.Before }
 
 // Check returns what is wrong with the settings taken together. It repeats no text of theirs, which may hold secrets.
 func (r *Request) Check() error {
-	wrong := []error{r.checkAddress()}
-	for _, secret := range r.Headers {
-		if _, err := expression.ParseTemplate(secret.Reveal()); err != nil {
-			wrong = append(wrong, &setting.FieldError{Field: "headers", Err: err})
-		}
-	}
+	wrong := []error{r.Before.CheckAddress(&r.URL, "http", "https"), r.Headers.Check(), r.Before.CheckUse("url", r.names())}
 	if r.Method == http.MethodGet && !r.Body.IsZero() {
 		wrong = append(wrong, setting.FieldErrorf("method", "a GET request has no body"))
 	}
 	return errors.Join(wrong...)
-}
-
-func (r *Request) checkAddress() error {
-	text, err := r.URL.Expand(map[string]any{"cursor": "", "page": ""}, url.QueryEscape)
-	if err != nil {
-		return &setting.FieldError{Field: "url", Err: err}
-	}
-	u, err := url.Parse(text)
-	switch {
-	case err != nil:
-		return &setting.FieldError{Field: "url", Err: errors.New("not an address")}
-	case u.Scheme == "ws" || u.Scheme == "wss":
-		return &setting.FieldError{Field: "url", Err: fmt.Errorf("expected an address that begins with http:// or https://, got %s://", u.Scheme), Hint: "is it a source of type websocket?"}
-	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-		return &setting.FieldError{Field: "url", Err: errors.New("expected an address that begins with http:// or https://")}
-	}
-	return nil
 }
 
 // UsesCursor implements Resumer.
@@ -76,17 +59,16 @@ func (r *Request) UsesCursor() bool { return r.Uses("cursor") }
 
 // Uses reports whether a text names a variable.
 func (r *Request) Uses(variable string) bool {
+	return slices.Contains(r.names(), variable) || r.Before.Uses(variable)
+}
+
+// names returns the variables that the texts of the request name.
+func (r *Request) names() []string {
+	names := slices.Concat(r.URL.Names(), r.Body.text.Names(), r.Headers.Names())
 	for _, t := range r.Query {
-		if t.Uses(variable) {
-			return true
-		}
+		names = append(names, t.Names()...)
 	}
-	for _, secret := range r.Headers {
-		if t, err := expression.ParseTemplate(secret.Reveal()); err == nil && t.Uses(variable) {
-			return true
-		}
-	}
-	return r.URL.Uses(variable) || r.Body.text.Uses(variable)
+	return names
 }
 
 // Body is a text to be sent. In YAML it is a text, or a mapping or list that is sent as JSON.
@@ -109,12 +91,8 @@ func (b *Body) UnmarshalText(text []byte) (err error) {
 
 // UnmarshalValue takes a mapping or list as plain Go values; package config calls it.
 func (b *Body) UnmarshalValue(value any) error {
-	text, err := json.Marshal(value)
-	if err != nil {
-		return fmt.Errorf("cannot be sent as JSON: %w", err)
-	}
-	err = b.UnmarshalText(text)
-	b.json = true
+	t, err := expression.JSONTemplate(value)
+	*b = Body{text: t, json: true}
 	return err
 }
 

@@ -30,19 +30,22 @@ func NewTransport(timeout time.Duration, dial Dialer) *http.Transport {
 	}
 }
 
+// KeepAlive is how the network is asked whether the other side is still there.
+var KeepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 15 * time.Second, Count: 3}
+
 // errNoAddress takes the place of an error that repeats the address, which may hold a secret.
 var errNoAddress = errors.New("url: what it expands to is not an address")
 
 // Address returns what the template of an address and those of its query expand to, escaped. A parameter without a value is left out, such
 // as a cursor at the first connection.
 func Address(address *expression.Template, query map[string]expression.Template, vars map[string]any) (string, error) {
-	text, err := address.Expand(vars, url.QueryEscape)
+	text, err := address.ExpandAddress(vars)
 	if err != nil {
 		return "", fmt.Errorf("url: %w", err)
 	}
-	u, err := url.Parse(text)
+	u, err := parseAddress(text)
 	if err != nil {
-		return "", errNoAddress
+		return "", err
 	}
 	values := u.Query()
 	for name, template := range query {
@@ -58,4 +61,13 @@ func Address(address *expression.Template, query map[string]expression.Template,
 		u.RawQuery = values.Encode()
 	}
 	return u.String(), nil
+}
+
+// parseAddress returns the parts of an address, which has a scheme and a host.
+func parseAddress(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme == "" || u.Host == "" {
+		return nil, errNoAddress
+	}
+	return u, nil
 }

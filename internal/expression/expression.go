@@ -4,9 +4,15 @@
 // Inside an expression the members of a JSON object are variables (params.symbol), and the
 // whole message is msg, which also reaches into arrays (msg[0].T). A member that does
 // not exist is nil; a?.b and a ?? b work as usual.
+//
+// Beside the functions of the language there are those for signatures: sha256(x), sha512(x), hmac_sha256(key, x) and hmac_sha512(key, x) give
+// bytes, as do bytes(x, y, …), which joins, and base64_decode(text); hex(x), base64(x) and base64url(x), which does not pad, give texts. Bytes
+// that are left are written as hexadecimal digits. Templates, which are evaluated at each use, also have now(), unix(), unix_ms(), uuid(),
+// random_hex(bytes) and jwt(algorithm, key, claims, header).
 package expression
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -134,6 +140,8 @@ func textOf(out any) (string, bool) {
 		return strconv.Itoa(out), true
 	case float64:
 		return strconv.FormatFloat(out, 'f', -1, 64), true
+	case []byte:
+		return hex.EncodeToString(out), true
 	}
 	text, err := json.Marshal(out)
 	return string(text), err == nil
@@ -263,8 +271,25 @@ func plainPath(source string) (string, bool) {
 	return strings.TrimPrefix(path, "msg."), true
 }
 
-func compile(source string) (*vm.Program, error) {
-	program, err := expr.Compile(source, expr.AllowUndefinedVariables(), expr.DisableBuiltin("now"), expr.Patch(&memberNames{}))
+// compile compiles what looks into messages: the same message has the same value at any time.
+func compile(source string) (*vm.Program, error) { return compileWith(source, messageFunctions) }
+
+// compileTemplate compiles what stands in a template.
+func compileTemplate(source string) (*vm.Program, error) {
+	return compileWith(source, append(slices.Clone(messageFunctions), templateFunctions...))
+}
+
+func compileWith(source string, functions []function) (*vm.Program, error) {
+	names := &memberNames{functions: map[string]bool{}}
+	options := []expr.Option{expr.AllowUndefinedVariables(), expr.DisableBuiltin("now"), expr.Patch(names)}
+	for _, f := range functions {
+		names.functions[f.name] = true
+		options = append(options, f.option())
+	}
+	program, err := expr.Compile(source, options...)
+	if err == nil && names.unknown != "" {
+		return nil, &functionError{"there is no function " + names.unknown + " here"}
+	}
 	var at *file.Error
 	if errors.As(err, &at) {
 		return nil, fmt.Errorf("expression %q, column %d: %s", source, at.Column+1, at.Message)
@@ -274,13 +299,17 @@ func compile(source string) (*vm.Program, error) {
 
 // memberNames makes a name that is not called mean the member of the message, also where the language has a function of
 // that name: type == "trade" and last > max are about the message, len(x) is the function.
-type memberNames struct{ made map[ast.Node]string }
+type memberNames struct {
+	made      map[ast.Node]string
+	functions map[string]bool
+	unknown   string // a function that is called and is none
+}
 
 // Visit implements ast.Visitor. It meets the name of a call before the call.
 func (v *memberNames) Visit(node *ast.Node) {
 	switch n := (*node).(type) {
 	case *ast.IdentifierNode:
-		if _, isFunction := builtin.Index[n.Value]; isFunction {
+		if _, isBuiltin := builtin.Index[n.Value]; isBuiltin || functionNames[n.Value] {
 			member := &ast.MemberNode{Node: &ast.IdentifierNode{Value: "$env"}, Property: &ast.StringNode{Value: n.Value}}
 			if v.made == nil {
 				v.made = map[ast.Node]string{}
@@ -291,6 +320,9 @@ func (v *memberNames) Visit(node *ast.Node) {
 	case *ast.CallNode:
 		if name, ok := v.made[n.Callee]; ok {
 			n.Callee = &ast.IdentifierNode{Value: name}
+		}
+		if callee, ok := n.Callee.(*ast.IdentifierNode); ok && !v.functions[callee.Value] {
+			v.unknown = callee.Value
 		}
 	}
 }

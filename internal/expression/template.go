@@ -1,12 +1,13 @@
 package expression
 
 import (
+	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/expr-lang/expr"
-	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/vm"
 )
 
@@ -21,6 +22,7 @@ type part struct {
 	text    string
 	program *vm.Program // nil: only text
 	column  int         // of the expression
+	quoted  bool        // it stands in a text of JSON
 }
 
 // ParseTemplate returns the Template of a text. Its error, as that of Expand, names a column and never repeats the text: templates
@@ -40,7 +42,11 @@ func ParseTemplate(source string) (Template, error) {
 		if end < 0 {
 			return Template{}, fmt.Errorf("the {{ before column %d has no }}", column)
 		}
-		program, err := compile(strings.TrimSpace(after[:end]))
+		program, err := compileTemplate(strings.TrimSpace(after[:end]))
+		var told *functionError
+		if errors.As(err, &told) {
+			return Template{}, fmt.Errorf("between the {{ }} at column %d %w", column, told)
+		}
 		if err != nil {
 			return Template{}, fmt.Errorf("between the {{ }} at column %d is no expression", column)
 		}
@@ -49,9 +55,10 @@ func ParseTemplate(source string) (Template, error) {
 	}
 }
 
-// closing returns where the first }} outside of quotes begins, or -1.
+// closing returns where the first }} outside of quotes and braces begins, or -1.
 func closing(s string) int {
 	var quote byte
+	depth := 0
 	for i := 0; i < len(s); i++ {
 		switch c := s[i]; {
 		case quote != 0:
@@ -62,6 +69,10 @@ func closing(s string) int {
 			}
 		case c == '"' || c == '\'' || c == '`':
 			quote = c
+		case c == '{':
+			depth++
+		case c == '}' && depth > 0:
+			depth--
 		case c == '}' && strings.HasPrefix(s[i:], "}}"):
 			return i
 		}
@@ -93,36 +104,43 @@ func (t *Template) IsZero() bool { return t.source == "" }
 // String returns the text that was parsed.
 func (t *Template) String() string { return t.source }
 
-// Uses reports whether an expression in t names a variable.
-func (t *Template) Uses(variable string) bool {
-	for _, p := range t.parts {
-		if p.program == nil {
-			continue
-		}
-		v := &naming{variable: variable}
-		root := p.program.Node()
-		if ast.Walk(&root, v); v.found {
-			return true
-		}
-	}
-	return false
-}
-
-type naming struct {
-	variable string
-	found    bool
-}
-
-// Visit implements ast.Visitor.
-func (v *naming) Visit(node *ast.Node) {
-	if n, ok := (*node).(*ast.IdentifierNode); ok && n.Value == v.variable {
-		v.found = true
-	}
-}
-
 // Expand returns the text with every expression replaced by its value, passed through
 // escape if that is not nil. What does not exist becomes the empty text.
 func (t *Template) Expand(variables map[string]any, escape func(string) string) (string, error) {
+	return t.expand(variables, func(_, value string) string {
+		if escape != nil {
+			return escape(value)
+		}
+		return value
+	})
+}
+
+// ExpandAddress is Expand for an address. What it begins with is inserted as it is: an address, or the beginning of one. Behind that, what is
+// inserted is escaped, so that it ends neither the host nor the parameter that it stands in.
+func (t *Template) ExpandAddress(variables map[string]any) (string, error) {
+	return t.expand(variables, func(before, value string) string {
+		if before == "" {
+			return value
+		}
+		escaped := url.QueryEscape(value)
+		if inHost(before) {
+			escaped = inHostSafe.Replace(escaped)
+		}
+		return escaped
+	})
+}
+
+// inHostSafe gives what a host and its port are written with back.
+var inHostSafe = strings.NewReplacer("%3A", ":", "%5B", "[", "%5D", "]")
+
+// inHost reports whether what follows the beginning of an address belongs to its scheme or host.
+func inHost(beginning string) bool {
+	_, host, found := strings.Cut(beginning, "://")
+	return !found || !strings.ContainsAny(host, "/?#")
+}
+
+// expand inserts what escape makes of each value, and of what stands before it.
+func (t *Template) expand(variables map[string]any, escape func(before, value string) string) (string, error) {
 	var out strings.Builder
 	for _, p := range t.parts {
 		if p.program == nil {
@@ -130,14 +148,18 @@ func (t *Template) Expand(variables map[string]any, escape func(string) string) 
 			continue
 		}
 		value, err := expr.Run(p.program, variables)
-		if err != nil {
+		var told *functionError
+		switch {
+		case errors.As(err, &told):
+			return "", fmt.Errorf("the expression at column %d: %w", p.column, told)
+		case err != nil:
 			return "", fmt.Errorf("the expression at column %d has no value here", p.column)
 		}
 		text, _ := textOf(value)
-		if escape != nil {
-			text = escape(text)
+		if p.quoted {
+			text = quoted(text)
 		}
-		out.WriteString(text)
+		out.WriteString(escape(out.String(), text))
 	}
 	return out.String(), nil
 }

@@ -27,7 +27,11 @@ func (s *Source) Open(ctx context.Context, after leat.Cursor) (source.Conn, erro
 		setting.Default(&s.Config)
 		s.client = source.NewClient(&s.Config.Request, s.Dial)
 	})
-	answer, err := s.client.Do(ctx, map[string]any{"cursor": string(after)}, http.Header{"Accept": {"application/json, */*;q=0.5"}})
+	vars, err := s.client.Variables(ctx, after)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := s.client.Do(ctx, vars, http.Header{"Accept": {"application/json, */*;q=0.5"}})
 	if err != nil {
 		return nil, err
 	}

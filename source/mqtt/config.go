@@ -17,6 +17,7 @@ import (
 // Config are the settings of one broker. A source of this type has one connection: two with the same client_id throw each other out.
 type Config struct {
 	// The address of the broker: mqtt://host:1883, or with TLS mqtts://host:8883. Those are the default ports.
+	// Like client_id, username and password it may contain {{…}}, the variables of Before, evaluated again at every attempt.
 	URL string `yaml:"url,required"`
 
 	// The version of the protocol.
@@ -67,6 +68,9 @@ type Config struct {
 	// How long to wait for the answer to a ping before the connection counts as dead, if nothing else arrives meanwhile.
 	PongWait time.Duration `yaml:"pong_wait" default:"10s" min:"100ms"`
 
+	// What the source finds out before it connects.
+	Before source.Before `yaml:",inline"`
+
 	// What happens to a message before it is an event.
 	Intake source.Intake `yaml:",inline"`
 }
@@ -88,14 +92,19 @@ func (t *Topic) qos() byte {
 	return 1
 }
 
+// Prepares implements source.Preparer.
+func (c *Config) Prepares() *source.Before { return &c.Before }
+
 // TakesIn implements source.Taker.
 func (c *Config) TakesIn() *source.Intake { return &c.Intake }
 
 // Check returns what is wrong with the settings taken together. It repeats no text of theirs, which may hold secrets.
 func (c *Config) Check() error {
-	var wrong []error
-	if _, _, err := c.address(); err != nil {
-		wrong = append(wrong, &setting.FieldError{Field: "url", Err: err})
+	wrong := c.checkTemplates()
+	if len(c.Before.Hosts) > 1 && c.Returns() && !c.Before.SharedCursor {
+		wrong = append(wrong, &setting.FieldError{
+			Field: "hosts", Err: errors.New("what one broker keeps for us another one may not have"), Hint: "add shared_cursor: true where the hosts are one cluster, or clean_start: true",
+		})
 	}
 	if c.Username == "" && !c.Password.IsZero() && c.Version == "3.1.1" {
 		wrong = append(wrong, setting.FieldErrorf("password", "needs a username with version 3.1.1"))
@@ -125,6 +134,61 @@ func checkTopic(topic string) error {
 		return errors.New("expected a topic such as sensors/+/temperature")
 	}
 	return nil
+}
+
+// templates returns the texts that are templates, by their fields.
+func (c *Config) templates() map[string]*string {
+	return map[string]*string{"url": &c.URL, "client_id": &c.ClientID, "username": &c.Username}
+}
+
+// checkTemplates returns what is wrong with the texts that are templates, and with the address if it is none.
+func (c *Config) checkTemplates() (wrong []error) {
+	names, err := namesIn(c.Password.Reveal())
+	if err != nil {
+		wrong = append(wrong, &setting.FieldError{Field: "password", Err: err})
+	}
+	for field, text := range c.templates() {
+		used, err := namesIn(*text)
+		if field == "url" && err == nil && len(used) == 0 {
+			_, _, err = c.address()
+		}
+		if names = append(names, used...); err != nil {
+			wrong = append(wrong, &setting.FieldError{Field: field, Err: err})
+		}
+	}
+	return append(wrong, c.Before.CheckUse("url", names))
+}
+
+// namesIn returns the variables that a template names.
+func namesIn(text string) ([]string, error) {
+	t, err := expression.ParseTemplate(text)
+	return t.Names(), err
+}
+
+// expanded returns the settings with the variables inserted.
+func (c *Config) expanded(vars map[string]any) (*Config, error) {
+	out := *c
+	for field, text := range out.templates() {
+		t, err := expression.ParseTemplate(*text)
+		if err == nil && field == "url" {
+			*text, err = t.ExpandAddress(vars)
+		} else if err == nil {
+			*text, err = t.Expand(vars, nil)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", field, err)
+		}
+	}
+	t, err := expression.ParseTemplate(c.Password.Reveal())
+	if err != nil {
+		return nil, fmt.Errorf("password: %w", err)
+	}
+	password, err := t.Expand(vars, nil)
+	if err != nil {
+		return nil, fmt.Errorf("password: %w", err)
+	}
+	out.Password = setting.NewSecret(password)
+	return &out, nil
 }
 
 // address returns where the broker is.

@@ -7,11 +7,13 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"sync"
 	"time"
 
 	"github.com/leatstream/leat"
+	"github.com/leatstream/leat/internal/expression"
 	"github.com/leatstream/leat/internal/setting"
 	"github.com/leatstream/leat/source"
 )
@@ -24,6 +26,7 @@ type Source struct {
 	Dial source.Dialer
 
 	once    sync.Once
+	prepare *source.Preparation
 	dialect dialect
 }
 
@@ -38,13 +41,36 @@ func (s *Source) Open(ctx context.Context, _ leat.Cursor) (source.Conn, error) {
 		if s.Config.Version == "3.1.1" {
 			s.dialect = threeDialect{}
 		}
+		s.prepare = s.Config.Before.Start(s.Dial)
 	})
-	raw, over, err := s.dial(ctx)
+	vars, err := s.prepare.Variables(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	var c source.Conn
+	err = s.prepare.Try(ctx, vars, func() error {
+		c, err = s.open(ctx, vars)
+		return err
+	})
+	return c, err
+}
+
+// open returns a connection with the subscription that the broker has taken.
+func (s *Source) open(ctx context.Context, vars map[string]any) (source.Conn, error) {
+	config, err := s.Config.expanded(vars)
+	if err != nil {
+		return nil, err
+	}
+	if _, _, err = config.address(); err != nil {
+		return nil, fmt.Errorf("url: %w", err)
+	}
+	raw, over, err := s.dial(ctx, config)
 	if err != nil {
 		return nil, &source.EndError{Kind: source.EndDial, Err: source.Tellable(err)}
 	}
 	c := newConn(s, raw, over)
-	c.Feed.Tape = source.StartTaping(ctx, s.Config.URL)
+	c.config = config
+	c.Feed.Tape = source.StartTaping(ctx, config.URL)
 	stop := context.AfterFunc(ctx, func() { _ = raw.Close() })
 	defer stop()
 	if err := c.greet(); err != nil {
@@ -74,12 +100,16 @@ func (s *Source) Open(ctx context.Context, _ leat.Cursor) (source.Conn, error) {
 }
 
 // dial returns the network connection, and what speaks over it.
-func (s *Source) dial(ctx context.Context) (raw, over net.Conn, err error) {
-	address, encrypted, err := s.Config.address()
+func (s *Source) dial(ctx context.Context, config *Config) (raw, over net.Conn, err error) {
+	address, encrypted, err := config.address()
 	if err != nil {
 		return nil, nil, err
 	}
-	dial := s.Dial
+	url, err := expression.ParseTemplate(s.Config.URL)
+	if err != nil {
+		return nil, nil, err
+	}
+	dial := s.Config.Before.Dialer(&url, s.Dial)
 	if dial == nil {
 		dial = (&net.Dialer{}).DialContext
 	}

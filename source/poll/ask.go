@@ -59,7 +59,8 @@ func (p *poller) page(ctx context.Context, a *answer, next string, n int) (*sour
 		p.conditions(header)
 	}
 	left := int64(p.Config.MaxAnswer) - a.bytes
-	page, err := p.pager.Ask(ctx, source.Query{Vars: map[string]any{"cursor": p.cursor}, Page: next, Header: header, Left: left})
+	p.vars["cursor"] = p.cursor
+	page, err := p.pager.Ask(ctx, source.Query{Vars: p.vars, Page: next, Header: header, Left: left})
 	if err != nil && !errors.As(err, &a.skip) {
 		return nil, err
 	}

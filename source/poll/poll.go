@@ -44,6 +44,10 @@ func (s *Source) Open(ctx context.Context, after leat.Cursor) (source.Conn, erro
 		p.known.recall(after)
 		p.cursor = ""
 	}
+	var err error
+	if p.vars, err = s.client.Variables(ctx, after); err != nil {
+		return nil, err
+	}
 	intake, err := s.Config.Intake.Start(ctx)
 	if err != nil {
 		return nil, err
@@ -91,9 +95,10 @@ type poller struct {
 	feed     *source.Feed
 	pager    *source.Pager
 	known    known
-	last     *mark  // the last event
-	cursor   string // of the last event
-	resuming bool   // no answer has been taken yet, and there was a connection before
+	last     *mark          // the last event
+	vars     map[string]any // of templates
+	cursor   string         // of the last event
+	resuming bool           // no answer has been taken yet, and there was a connection before
 	etag     string
 	modified string
 	pause    time.Duration // before the next request

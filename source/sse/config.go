@@ -46,6 +46,11 @@ func (c *Config) TakesIn() *source.Intake { return &c.Intake }
 // Check returns what is wrong with the settings taken together. It repeats no text of theirs, which may hold secrets.
 func (c *Config) Check() error {
 	wrong := []error{c.Request.Check()}
+	if len(c.Before.Hosts) > 1 && c.Returns() && !c.Before.SharedCursor {
+		wrong = append(wrong, &setting.FieldError{
+			Field: "hosts", Err: errors.New("the id of an event may be another position on the next host"), Hint: "add shared_cursor: true where all hosts count alike, or id: none",
+		})
+	}
 	for _, name := range c.EndEvents {
 		if slices.Contains(c.Events, name) {
 			wrong = append(wrong, setting.FieldErrorf("end_events", "%q is one of events, too", name))

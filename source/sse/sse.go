@@ -38,7 +38,11 @@ func (s *Source) Open(ctx context.Context, after leat.Cursor) (source.Conn, erro
 	if after != "" && s.Config.Returns() {
 		header.Set("Last-Event-ID", string(after))
 	}
-	answer, err := s.client.Do(ctx, map[string]any{"cursor": string(after)}, header)
+	vars, err := s.client.Variables(ctx, after)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := s.client.Do(ctx, vars, header)
 	if err != nil {
 		return nil, err
 	}

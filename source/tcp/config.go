@@ -4,6 +4,7 @@ package tcp
 import (
 	"errors"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/leatstream/leat/internal/expression"
@@ -13,14 +14,14 @@ import (
 
 // Config are the settings of one provider.
 type Config struct {
-	// The address: host:port.
+	// The address: host:port. It may contain {{…}}.
 	Address string `yaml:"address,required"`
 
 	// Whether the connection is encrypted with TLS.
 	TLS bool `yaml:"tls"`
 
 	// The lines to send once the connection is open, in their order, each with CRLF behind it. They may contain {{cursor}}, the position to
-	// resume from, which is empty at the first connection. A line that comes out empty is left out. Default: nothing is sent.
+	// resume from, which is empty at the first connection, and the variables of Before. A line that comes out empty is left out. Default: nothing is sent.
 	Send []setting.Secret `yaml:"send"`
 
 	// How long connecting, the TLS handshake and sending may take, each.
@@ -34,9 +35,15 @@ type Config struct {
 	// the other side is still there, and three questions without an answer end the connection. "off": for ever.
 	Silence time.Duration `yaml:"silence" default:"off" min:"1s"`
 
+	// What the source finds out before it connects.
+	Before source.Before `yaml:",inline"`
+
 	// What happens to a message before it is an event.
 	Intake source.Intake `yaml:",inline"`
 }
+
+// Prepares implements source.Preparer.
+func (c *Config) Prepares() *source.Before { return &c.Before }
 
 // TakesIn implements source.Taker.
 func (c *Config) TakesIn() *source.Intake { return &c.Intake }
@@ -44,24 +51,34 @@ func (c *Config) TakesIn() *source.Intake { return &c.Intake }
 // Check returns what is wrong with the settings taken together. It repeats no text of theirs, which may hold secrets.
 func (c *Config) Check() error {
 	var wrong []error
-	if host, port, err := net.SplitHostPort(c.Address); err != nil || host == "" || port == "" {
-		wrong = append(wrong, &setting.FieldError{Field: "address", Err: errors.New("expected host:port")})
+	address, err := expression.ParseTemplate(c.Address)
+	if host, port, hostErr := net.SplitHostPort(c.Address); err == nil && len(address.Names()) == 0 && (hostErr != nil || host == "" || port == "") {
+		err = errors.New("expected host:port")
+	}
+	if err != nil {
+		wrong = append(wrong, &setting.FieldError{Field: "address", Err: err})
 	}
 	if _, err := c.templates(); err != nil {
 		wrong = append(wrong, &setting.FieldError{Field: "send", Err: err})
 	}
-	return errors.Join(wrong...)
+	return errors.Join(append(wrong, c.Before.CheckUse("address", c.names()))...)
 }
 
 // UsesCursor implements source.Resumer.
 func (c *Config) UsesCursor() bool {
-	lines, err := c.templates()
+	_, err := c.templates()
+	return slices.Contains(c.names(), "cursor") || c.Before.Uses("cursor") || err != nil // Check tells that
+}
+
+// names returns the variables that the texts name.
+func (c *Config) names() []string {
+	address, _ := expression.ParseTemplate(c.Address) // Check tells
+	names := address.Names()
+	lines, _ := c.templates()
 	for _, t := range lines {
-		if t.Uses("cursor") {
-			return true
-		}
+		names = append(names, t.Names()...)
 	}
-	return err != nil // Check tells that
+	return names
 }
 
 func (c *Config) templates() ([]expression.Template, error) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"fmt"
 	"net"
 	"strings"
 	"sync"
@@ -22,27 +23,54 @@ type Source struct {
 	// Dial opens the network connections; nil is the network of this machine.
 	Dial source.Dialer
 
-	once  sync.Once
-	lines []expression.Template
-	err   error
+	once    sync.Once
+	prepare *source.Preparation
+	address expression.Template
+	lines   []expression.Template
+	err     error
 }
 
 // Open implements source.Source.
 func (s *Source) Open(ctx context.Context, after leat.Cursor) (source.Conn, error) {
-	s.once.Do(func() {
-		setting.Default(&s.Config)
-		s.lines, s.err = s.Config.templates()
-	})
+	s.once.Do(s.start)
 	if s.err != nil {
 		return nil, s.err
 	}
-	raw, c, err := s.dial(ctx)
+	vars, err := s.prepare.Variables(ctx, after)
+	if err != nil {
+		return nil, err
+	}
+	var c source.Conn
+	err = s.prepare.Try(ctx, vars, func() error {
+		c, err = s.open(ctx, vars)
+		return err
+	})
+	return c, err
+}
+
+func (s *Source) start() {
+	setting.Default(&s.Config)
+	s.prepare = s.Config.Before.Start(s.Dial)
+	var err error
+	s.lines, err = s.Config.templates()
+	if s.address, s.err = expression.ParseTemplate(s.Config.Address); s.err == nil {
+		s.err = err
+	}
+}
+
+// open returns a connection over which all has been sent.
+func (s *Source) open(ctx context.Context, vars map[string]any) (source.Conn, error) {
+	address, err := s.address.Expand(vars, nil)
+	if err != nil {
+		return nil, fmt.Errorf("address: %w", err)
+	}
+	raw, c, err := s.dial(ctx, address)
 	if err != nil {
 		return nil, &source.EndError{Kind: source.EndDial, Err: source.Tellable(err)}
 	}
 	abort := func() { _ = raw.Close() } // the end of raw is the end of everything, at once
-	tape := source.StartTaping(ctx, "tcp://"+s.Config.Address)
-	if err := s.send(ctx, c, after, tape); err != nil {
+	tape := source.StartTaping(ctx, "tcp://"+address)
+	if err := s.send(ctx, c, vars, tape); err != nil {
 		abort()
 		err = &source.EndError{Kind: source.EndSubscribe, Err: err}
 		tape.Ended(err)
@@ -65,17 +93,17 @@ func (s *Source) Open(ctx context.Context, after leat.Cursor) (source.Conn, erro
 }
 
 // dial returns the network connection, and what speaks over it.
-func (s *Source) dial(ctx context.Context) (raw, c net.Conn, err error) {
-	dial := s.Dial
+func (s *Source) dial(ctx context.Context, address string) (raw, c net.Conn, err error) {
+	dial := s.Config.Before.Dialer(&s.address, s.Dial)
 	if dial == nil {
-		dial = (&net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 15 * time.Second, Count: 3}}).DialContext
+		dial = (&net.Dialer{KeepAliveConfig: source.KeepAlive}).DialContext
 	}
 	limited, cancel := context.WithTimeout(ctx, s.Config.Timeout)
 	defer cancel()
-	if raw, err = dial(limited, "tcp", s.Config.Address); err != nil || !s.Config.TLS {
+	if raw, err = dial(limited, "tcp", address); err != nil || !s.Config.TLS {
 		return raw, raw, err
 	}
-	host, _, _ := net.SplitHostPort(s.Config.Address)
+	host, _, _ := net.SplitHostPort(address)
 	encrypted := tls.Client(raw, &tls.Config{MinVersion: tls.VersionTLS12, ServerName: host})
 	limited, cancel = context.WithTimeout(ctx, s.Config.Timeout)
 	defer cancel()
@@ -87,10 +115,10 @@ func (s *Source) dial(ctx context.Context) (raw, c net.Conn, err error) {
 }
 
 // send says what is to be said first.
-func (s *Source) send(ctx context.Context, c net.Conn, after leat.Cursor, tape *source.Taping) error {
+func (s *Source) send(ctx context.Context, c net.Conn, vars map[string]any, tape *source.Taping) error {
 	var text strings.Builder
 	for i := range s.lines {
-		line, err := s.lines[i].Expand(map[string]any{"cursor": string(after)}, nil)
+		line, err := s.lines[i].Expand(vars, nil)
 		if err != nil {
 			return err
 		}

@@ -2,10 +2,9 @@
 package websocket
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
+	"slices"
 	"time"
 
 	"github.com/leatstream/leat/internal/expression"
@@ -14,17 +13,18 @@ import (
 )
 
 // Config are the settings of one provider. Texts may contain {{cursor}}, the position to
-// resume from; it is empty at the first connection. They are evaluated again at every attempt.
+// resume from, which is empty at the first connection, and the variables of Before. They are evaluated again at every attempt.
 type Config struct {
-	// The address, ws:// or wss://. What {{…}} inserts is escaped.
+	// The address, ws:// or wss://. It may begin with {{…}} that is an address; behind that, what {{…}} inserts is escaped.
 	URL expression.Template `yaml:"url,required"`
 
 	// Query parameters that are added to the address, escaped. One whose value is empty is left out, such as a cursor at the
 	// first connection.
 	Query map[string]expression.Template `yaml:"query"`
 
-	// Header fields of the handshake, such as an API key: {Authorization: "Bearer ${TOKEN}"}.
-	Headers map[string]setting.Secret `yaml:"headers"`
+	// Header fields of the handshake, such as an API key: {Authorization: "Bearer ${TOKEN}"}. They may contain {{…}}, too; one whose value is empty
+	// is left out.
+	Headers source.Headers `yaml:"headers"`
 
 	// What to say once the connection is open, in one message: a text, or a mapping or list that is sent as JSON. Default: nothing.
 	Subscribe Message `yaml:"subscribe"`
@@ -62,33 +62,22 @@ type Config struct {
 	// Whether to offer compression (permessage-deflate) to the provider, which decides whether to use it.
 	Compression string `yaml:"compression" default:"offer" enum:"offer,off"`
 
+	// What the source finds out before it connects.
+	Before source.Before `yaml:",inline"`
+
 	// What happens to a message before it is an event.
 	Intake source.Intake `yaml:",inline"`
 }
+
+// Prepares implements source.Preparer.
+func (c *Config) Prepares() *source.Before { return &c.Before }
 
 // TakesIn implements source.Taker.
 func (c *Config) TakesIn() *source.Intake { return &c.Intake }
 
 // Check returns what is wrong with the settings taken together. It repeats no text of theirs, which may hold secrets.
 func (c *Config) Check() error {
-	return errors.Join(c.checkAddress(), c.checkPing(), c.checkScript())
-}
-
-func (c *Config) checkAddress() error {
-	text, err := c.URL.Expand(map[string]any{"cursor": ""}, url.QueryEscape)
-	if err != nil {
-		return &setting.FieldError{Field: "url", Err: err}
-	}
-	u, err := url.Parse(text)
-	switch {
-	case err != nil:
-		return &setting.FieldError{Field: "url", Err: errors.New("not an address")}
-	case u.Scheme == "http" || u.Scheme == "https":
-		return &setting.FieldError{Field: "url", Err: fmt.Errorf("expected an address that begins with ws:// or wss://, got %s://", u.Scheme)}
-	case u.Scheme != "ws" && u.Scheme != "wss" || u.Host == "":
-		return &setting.FieldError{Field: "url", Err: errors.New("expected an address that begins with ws:// or wss://")}
-	}
-	return nil
+	return errors.Join(c.Before.CheckAddress(&c.URL, "ws", "wss"), c.Headers.Check(), c.Before.CheckUse("url", c.names()), c.checkPing(), c.checkScript())
 }
 
 func (c *Config) checkPing() error {
@@ -100,17 +89,19 @@ func (c *Config) checkPing() error {
 
 // UsesCursor implements source.Resumer.
 func (c *Config) UsesCursor() bool {
+	return slices.Contains(c.names(), "cursor") || c.Before.Uses("cursor")
+}
+
+// names returns the variables that the texts name, but for those of replies.
+func (c *Config) names() []string {
+	names := slices.Concat(c.URL.Names(), c.Headers.Names())
 	for _, t := range c.Query {
-		if t.Uses("cursor") {
-			return true
-		}
+		names = append(names, t.Names()...)
 	}
 	for _, m := range c.messages() {
-		if m.text.Uses("cursor") {
-			return true
-		}
+		names = append(names, m.text.Names()...)
 	}
-	return c.URL.Uses("cursor")
+	return names
 }
 
 // Message is a text to be sent. In YAML it is a text, or a mapping or list that is sent as JSON.
@@ -133,11 +124,9 @@ func (m *Message) UnmarshalText(text []byte) (err error) {
 
 // UnmarshalValue takes a mapping or list as plain Go values; package config calls it.
 func (m *Message) UnmarshalValue(value any) error {
-	text, err := json.Marshal(value)
-	if err != nil {
-		return fmt.Errorf("cannot be sent as JSON: %w", err)
-	}
-	return m.UnmarshalText(text)
+	t, err := expression.JSONTemplate(value)
+	*m = Message{t, err == nil}
+	return err
 }
 
 // IsZero reports whether there is nothing to be sent.

@@ -24,21 +24,38 @@ type Source struct {
 	// Dial opens the network connections; nil is the network of this machine.
 	Dial source.Dialer
 
-	once   sync.Once
-	client *http.Client
+	once    sync.Once
+	client  *http.Client
+	prepare *source.Preparation
 
 	discard int64 // maxDiscarded, in tests less
 }
 
 // Open implements source.Source.
 func (s *Source) Open(ctx context.Context, after leat.Cursor) (source.Conn, error) {
-	s.once.Do(s.prepare)
-	vars := map[string]any{"cursor": string(after)}
+	s.once.Do(s.start)
+	vars, err := s.prepare.Variables(ctx, after)
+	if err != nil {
+		return nil, err
+	}
+	var c *conn
+	err = s.prepare.Try(ctx, vars, func() error {
+		c, err = s.open(ctx, vars)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// open returns a connection that has been told all that is to be said first.
+func (s *Source) open(ctx context.Context, vars map[string]any) (*conn, error) {
 	address, err := source.Address(&s.Config.URL, s.Config.Query, vars)
 	if err != nil {
 		return nil, err
 	}
-	c, err := s.dial(ctx, address)
+	c, err := s.dial(ctx, address, vars)
 	if err != nil {
 		return nil, err
 	}
@@ -71,24 +88,25 @@ func (s *Source) greet(ctx context.Context, c *conn, vars map[string]any) (every
 	return every, err
 }
 
-func (s *Source) prepare() {
+func (s *Source) start() {
 	setting.Default(&s.Config)
 	if s.Config.PingMessage != nil {
 		setting.Default(s.Config.PingMessage)
 	}
 	s.discard = cmp.Or(s.discard, maxDiscarded)
-	s.client = &http.Client{Transport: source.NewTransport(s.Config.Timeout, s.Dial), CheckRedirect: source.CheckRedirect}
+	s.prepare = s.Config.Before.Start(s.Dial)
+	s.client = &http.Client{Transport: s.Config.Before.Transport(&s.Config.URL, s.Config.Timeout, s.Dial), CheckRedirect: source.CheckRedirect}
 }
 
 // dial returns a conn that is still to be started.
-func (s *Source) dial(ctx context.Context, address string) (*conn, error) {
+func (s *Source) dial(ctx context.Context, address string, vars map[string]any) (*conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*s.Config.Timeout)
 	defer cancel()
 	c := newConn(&s.Config, s.discard)
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(got httptrace.GotConnInfo) { c.raw = below(got.Conn) }})
 	header := http.Header{"User-Agent": {version.UserAgent()}}
-	for name, value := range s.Config.Headers {
-		header.Set(name, value.Reveal())
+	if err := s.Config.Headers.Expand(header, vars); err != nil {
+		return nil, err
 	}
 	mode := websocket.CompressionContextTakeover
 	if s.Config.Compression == "off" {

@@ -1,0 +1,175 @@
+package source
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/leatstream/leat/internal/expression"
+	"github.com/leatstream/leat/internal/setting"
+)
+
+// Before are the settings of what a source finds out before it connects, anew at every attempt. What comes of it are variables for the texts of
+// the settings: {{cursor}}, {{host}}, and those that have a name here.
+type Before struct {
+	// Hosts that serve the same, such as [eu.example.com, "us.example.com:8443"]: {{host}} in the address is one of them. Where positions hold on one host
+	// only, cursor_overlap says how far to go back on another.
+	Hosts []string `yaml:"hosts"`
+
+	// Which host an attempt takes. "rotate": the same as the last one, and the next one after an attempt that failed. "ordered": the first one, after
+	// attempts that failed the next one, until one succeeds. "random": any, but not the one that failed last.
+	HostOrder string `yaml:"host_order" default:"rotate" enum:"rotate,ordered,random"`
+
+	// Whether a cursor, or what a broker keeps for us, is the same on all hosts. Otherwise more than one host and a cursor need cursor_overlap.
+	SharedCursor bool `yaml:"shared_cursor"`
+
+	// Variables of your own, as texts that may contain the ones above and functions: {key: "${API_KEY}", nonce: "{{unix_ms()}}"}. They are evaluated once for
+	// each attempt, and use none of each other.
+	Variables map[string]expression.Template `yaml:"variables"`
+
+	// Whether an address whose host does not stand in the configuration may be one of this machine or of a private network. Without it, what a
+	// look-up or an event says cannot lead into networks that only this machine reaches, whatever its name resolves to. For tests; hosts that stand in the
+	// configuration may always be such.
+	AllowPrivate bool `yaml:"allow_private"`
+}
+
+// Preparer is implemented by the settings of a Source that finds something out before it connects.
+type Preparer interface {
+	// Prepares returns the settings that say what.
+	Prepares() *Before
+}
+
+// reservedNames are variables that Leat sets.
+var reservedNames = []string{"cursor", "page", "host", "token", "msg"}
+
+var (
+	variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	hostPattern  = regexp.MustCompile(`^([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?$`)
+)
+
+// Check returns what is wrong with the settings taken together. It repeats no text of theirs, which may hold secrets.
+func (b *Before) Check() error {
+	var wrong []error
+	for i, host := range b.Hosts {
+		if !hostPattern.MatchString(host) {
+			wrong = append(wrong, &setting.FieldError{Field: fmt.Sprintf("hosts[%d]", i), Err: errors.New("expected a host or host:port"), Hint: "the scheme and the path stand in the address, round {{host}}"})
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(b.Variables)) {
+		t := b.Variables[name]
+		if err := checkVariable(name); err != nil {
+			wrong = append(wrong, &setting.FieldError{Field: "variables." + name, Err: err})
+		}
+		for _, other := range t.Names() {
+			if _, own := b.Variables[other]; own {
+				wrong = append(wrong, setting.FieldErrorf("variables."+name, "it uses {{%s}}, which is another one of variables", other))
+			}
+		}
+	}
+	return errors.Join(wrong...)
+}
+
+// checkVariable returns what is wrong with the name of a variable.
+func checkVariable(name string) error {
+	switch {
+	case slices.Contains(reservedNames, name):
+		return fmt.Errorf("the variable %s is set by Leat", name)
+	case !variableName.MatchString(name):
+		return errors.New("the name of a variable is letters, digits and _, and begins with no digit")
+	}
+	return nil
+}
+
+// CheckAddress returns what is wrong with an address: its scheme must be one of schemes, where the settings tell the scheme.
+func (b *Before) CheckAddress(address *expression.Template, schemes ...string) error {
+	wrong := func(err error, hint string) error { return &setting.FieldError{Field: "url", Err: err, Hint: hint} }
+	text, err := address.ExpandAddress(b.sample())
+	if err != nil {
+		return wrong(err, "")
+	}
+	if len(b.Hosts) > 0 && !slices.Contains(address.HostNames(), "host") {
+		return wrong(errors.New("there are hosts, but the address does not use {{host}}"), "write "+schemes[len(schemes)-1]+"://{{host}}/…")
+	}
+	if !b.literal(address) {
+		return nil // the attempt finds out
+	}
+	u, parseErr := parseAddress(text)
+	expected := errors.New("expected an address that begins with " + strings.Join(schemes, ":// or ") + "://")
+	switch {
+	case parseErr != nil:
+		return wrong(errors.New("not an address"), "")
+	case slices.Contains(schemes, "http") && (u.Scheme == "ws" || u.Scheme == "wss"):
+		return wrong(fmt.Errorf("%w, got %s://", expected, u.Scheme), "is it a source of type websocket?")
+	case !slices.Contains(schemes, u.Scheme) && slices.Contains([]string{"http", "https"}, u.Scheme):
+		return wrong(fmt.Errorf("%w, got %s://", expected, u.Scheme), "")
+	case !slices.Contains(schemes, u.Scheme), u.Host == "":
+		return wrong(expected, "")
+	}
+	return nil
+}
+
+// CheckUse returns what is used, but set nowhere. names are the variables that the other settings name; field is that of the address.
+func (b *Before) CheckUse(field string, names []string) error {
+	var wrong []error
+	if len(b.Hosts) == 0 && slices.Contains(names, "host") {
+		wrong = append(wrong, setting.FieldErrorf(field, "{{host}} is used, but there are no hosts"))
+	}
+	return errors.Join(wrong...)
+}
+
+// CheckHosts returns what is wrong with a cursor that may not hold on all hosts of the settings of an adapter.
+func (s *Settings) CheckHosts(adapter any) error {
+	p, ok := adapter.(Preparer)
+	if !ok || len(p.Prepares().Hosts) < 2 || s.Cursor.IsZero() || !s.CursorOverlap.IsZero() || p.Prepares().SharedCursor {
+		return nil
+	}
+	return &setting.FieldError{
+		Field: "hosts", Err: errors.New("a cursor of one host may be another position on the next one, and cursor_overlap does not say how far to go back"),
+		Hint: "add cursor_overlap and event_id, or shared_cursor: true where all hosts count alike",
+	}
+}
+
+// sample returns variables to try a template with.
+func (b *Before) sample() map[string]any {
+	vars := map[string]any{"cursor": "", "page": "", "host": "x"}
+	if len(b.Hosts) > 0 {
+		vars["host"] = b.Hosts[0]
+	}
+	for name := range b.Variables {
+		vars[name] = "x"
+	}
+	return vars
+}
+
+// literal reports whether the scheme and the host of an address stand in the configuration.
+func (b *Before) literal(address *expression.Template) bool {
+	for _, name := range address.HostNames() {
+		t, ours := b.Variables[name]
+		if name != "host" && !(ours && len(t.Names()) == 0) {
+			return false
+		}
+	}
+	return true
+}
+
+// Uses reports whether something of b names a variable.
+func (b *Before) Uses(variable string) bool {
+	for _, t := range b.Variables {
+		if t.Uses(variable) {
+			return true
+		}
+	}
+	return false
+}
+
+// hostOf returns the host of host or host:port.
+func hostOf(address string) string {
+	if host, _, err := net.SplitHostPort(address); err == nil {
+		return host
+	}
+	return strings.Trim(address, "[]")
+}
