@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"time"
 
 	"github.com/leatstream/leat/config"
+	"github.com/leatstream/leat/internal/wait"
 	"github.com/leatstream/leat/stream"
 	"github.com/leatstream/leat/stream/kinesis"
 )
@@ -48,17 +52,54 @@ func (p *Pipeline) warnOfSingleKeys(c *config.Config, k *kinesis.Config) {
 	}
 }
 
-// makeAbroad makes the streams in Kinesis that are missing, if that is wanted. Kinesis that does not answer is no obstacle: what is put waits on the disk.
+// How long a start waits for Kinesis to make its streams, and how long the pauses are between later attempts.
+const (
+	makeTime     = 5 * time.Second
+	makePause    = time.Second
+	makePauseMax = time.Minute
+)
+
+// makeAbroad makes the streams in Kinesis that are missing, if that is wanted. Kinesis that does not answer is no obstacle: what is put waits on the disk,
+// and keepMaking tries again.
 func (p *Pipeline) makeAbroad(ctx context.Context, c *config.Config) {
 	if k, ok := c.Engine.Adapter.(*kinesis.Config); !ok || !k.Create {
 		return
 	}
+	limited, cancel := context.WithTimeout(ctx, makeTime)
+	defer cancel()
 	for i := range c.Streams {
 		s := &c.Streams[i]
-		err := p.kinesis.Create(ctx, stream.Spec{Name: s.Name, Shards: s.Shards, Keep: stream.Retention{Age: max(0, s.Retention)}})
-		if err != nil && !errors.Is(err, stream.ErrExists) {
-			p.log.Warn("a stream cannot be made in Kinesis", "stream", s.Name, "error", err)
+		spec := stream.Spec{Name: s.Name, Shards: s.Shards, Keep: stream.Retention{Age: max(0, s.Retention)}}
+		if err := p.makeOne(limited, spec); err != nil {
+			p.log.Warn("a stream cannot be made in Kinesis; it is tried again", "stream", s.Name, "error", err)
+			p.unmade = append(p.unmade, spec)
 		}
+	}
+}
+
+func (p *Pipeline) makeOne(ctx context.Context, spec stream.Spec) error {
+	err := p.kinesis.Create(ctx, spec)
+	if errors.Is(err, stream.ErrExists) {
+		return nil
+	}
+	return err
+}
+
+// keepMaking makes the streams that makeAbroad could not make, until all are there or ctx ends.
+func (p *Pipeline) keepMaking(ctx context.Context) {
+	for pause := makePause; len(p.unmade) > 0; pause = min(2*pause, makePauseMax) {
+		if wait.For(ctx, pause/2+rand.N(pause)) != nil {
+			return
+		}
+		p.unmade = slices.DeleteFunc(p.unmade, func(spec stream.Spec) bool {
+			err := p.makeOne(ctx, spec)
+			if err == nil {
+				p.log.Info("a stream is there now in Kinesis", "stream", spec.Name)
+			} else {
+				p.log.Debug("a stream cannot be made in Kinesis", "stream", spec.Name, "error", err)
+			}
+			return err == nil
+		})
 	}
 }
 

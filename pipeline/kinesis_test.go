@@ -34,7 +34,8 @@ consumers:
     destination: {type: sqlite, path: "${DB}", table: events}
 `
 
-// Events go from a provider over Kinesis into a table, also those that come while Kinesis is down.
+// Events go from a provider over Kinesis into a table, also those that come while Kinesis is down: at the start, when its streams are still to be
+// made, and later.
 func TestKinesisAsTheStream(t *testing.T) {
 	engine, err := local.Open(t.TempDir(), local.Options{})
 	if err != nil {
@@ -46,6 +47,7 @@ func TestKinesisAsTheStream(t *testing.T) {
 		t.Fatal(err)
 	}
 	var down atomic.Bool
+	down.Store(true)
 	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if down.Load() {
 			w.WriteHeader(http.StatusServiceUnavailable)
@@ -84,6 +86,11 @@ func TestKinesisAsTheStream(t *testing.T) {
 	delivered := func(n int64) func(pipeline.Status) bool {
 		return func(s pipeline.Status) bool { _, d := stored(s); return d >= n }
 	}
+	run.until(t, "the first half spooled", func(s pipeline.Status) bool {
+		in, _ := stored(s)
+		return in == 1000 && s.Consumers[0].Unlisted != ""
+	})
+	down.Store(false)
 	run.until(t, "the first half delivered", delivered(1000))
 	down.Store(true)
 	close(second)

@@ -33,6 +33,7 @@ const deliveryMemory = 32 << 20
 // Pipeline is everything between the providers and the destinations of one configuration.
 type Pipeline struct {
 	engine    *local.Engine
+	unmade    []stream.Spec   // streams that are still to be made in Kinesis
 	kinesis   *kinesis.Engine // nil unless the streams that are listed are there
 	producers []*producer.Producer
 	managers  []*source.Manager
@@ -197,6 +198,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	for _, c := range p.consumers {
 		group.Go(func() error { return c.Run(running) })
 	}
+	group.Go(func() error { p.keepMaking(running); return nil })
 	group.Go(func() error { <-running.Done(); return nil })
 	err := group.Wait()
 	release()

@@ -130,13 +130,31 @@ func (e *Engine) Create(ctx context.Context, spec stream.Spec) error {
 		return fmt.Errorf("%w: a stream has 1 to 10,000 shards, not %d", stream.ErrInvalid, spec.Shards)
 	}
 	_, err := e.api.CreateStream(ctx, &sdk.CreateStreamInput{StreamName: &spec.Name, ShardCount: aws.Int32(int32(max(1, spec.Shards)))})
-	if err != nil {
-		return fmt.Errorf("create stream %q: %w", spec.Name, mend(err))
+	if err = mend(err); err != nil && !(errors.Is(err, stream.ErrExists) && e.begun(spec.Name, false)) {
+		return fmt.Errorf("create stream %q: %w", spec.Name, err)
 	}
+	e.begun(spec.Name, true)
 	if err := e.settled(ctx, spec.Name); err != nil {
 		return err
 	}
-	return e.SetRetention(ctx, spec.Name, spec.Keep)
+	if err := e.SetRetention(ctx, spec.Name, spec.Keep); err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.making, spec.Name)
+	return nil
+}
+
+// begun reports whether a Create was accepted that has not been finished, and notes one.
+func (e *Engine) begun(name string, now bool) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	was := e.making[name]
+	if now {
+		e.making[name] = true
+	}
+	return was
 }
 
 // SetRetention implements stream.Admin, in whole hours from 24 to 8760. An age of 0 is the longest.

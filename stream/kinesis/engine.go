@@ -50,6 +50,7 @@ type Engine struct {
 
 	mu         sync.Mutex
 	forwarders map[string]*forwarder
+	making     map[string]bool // streams that were begun to be made and do not have their retention yet
 	started    chan *forwarder // nil before Run
 	ended      bool            // Run has returned
 }
@@ -62,7 +63,7 @@ func Open(ctx context.Context, c Config, house House) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the configuration of AWS: %w", err)
 	}
-	e := &Engine{config: c, house: house, log: cmp.Or(c.Log, slog.Default()), forwarders: map[string]*forwarder{}}
+	e := &Engine{config: c, house: house, log: cmp.Or(c.Log, slog.Default()), forwarders: map[string]*forwarder{}, making: map[string]bool{}}
 	e.client = func() *sdk.Client {
 		return sdk.NewFromConfig(cfg, func(o *sdk.Options) {
 			if c.Endpoint != "" {
