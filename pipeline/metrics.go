@@ -41,6 +41,9 @@ var (
 	sourceGapSeconds  = desc("source_gap_seconds_total", "The time that gap records cover.", "source", "how")
 	sourceGapEvents   = desc("source_gap_events_total", "Events that gap records call missing, where that is known.", "source", "how")
 	sourceRepaired    = desc("source_repaired_events_total", "Events that came after a gap record had called them missing.", "source", "how")
+	sourceBackfilled  = desc("source_backfilled_events_total", "Events that were missed, and came because they were asked for afterwards.", "source")
+	sourceFilling     = desc("source_backfills_waiting", "Gaps that are to be filled.", "source")
+	sourceUnfilled    = desc("source_backfills_failed_total", "Gaps that stay, though a tier of backfill fitted.", "source")
 	sourceForgotten   = desc("source_counts_forgotten_total", "Counts of a gap rule that were dropped because there were too many.", "source")
 	sourceGapOpen     = desc("source_gap_open", "1 while no connection covers what the provider sends.", "source")
 	sourceSkipped     = desc("source_skipped_total", "Messages left out, such as those that are too large.", "source")
@@ -151,6 +154,9 @@ func (e emitter) gaps(s *SourceStatus) {
 	e.counter(sourceForgotten, float64(s.CountsForgotten), s.Name)
 	e.counter(sourceUnknown, float64(s.Unknown), s.Name)
 	e.counter(sourceLateAcks, float64(s.LateAcks), s.Name)
+	e.counter(sourceBackfilled, float64(s.Backfilled), s.Name)
+	e.gauge(sourceFilling, float64(s.RepairsWaiting), s.Name)
+	e.counter(sourceUnfilled, float64(s.RepairsFailed), s.Name)
 }
 
 // codeLabel is a close code or an HTTP status as a label. Codes that no standard names, of which a provider may choose any, share one by their

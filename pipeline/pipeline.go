@@ -153,7 +153,7 @@ func (p *Pipeline) source(c *config.Source, grace time.Duration) error {
 	p.producers = append(p.producers, feed)
 	p.managers = append(p.managers, &source.Manager{
 		Name: c.Name, Source: adapter.build(c.Adapter, p.dial), Settings: c.Settings, Producer: feed,
-		Gaps: gapStream(c.Name), Grace: grace, Log: p.log,
+		Gaps: gapStream(c.Name), Dial: p.dial, Grace: grace, Log: p.log,
 	})
 	return nil
 }

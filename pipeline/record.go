@@ -22,7 +22,9 @@ func Record(ctx context.Context, sourcesOf []config.Source, tape func(c *config.
 		if !ok {
 			return fmt.Errorf("source %q: there is no type %q", c.Name, c.Type)
 		}
-		m := &source.Manager{Name: c.Name, Source: adapter.build(c.Adapter, nil), Settings: c.Settings, Producer: &forgetful{}, Log: log}
+		settings := c.Settings
+		settings.Backfill = nil // a recording is what comes over the connections
+		m := &source.Manager{Name: c.Name, Source: adapter.build(c.Adapter, nil), Settings: settings, Producer: &forgetful{}, Log: log}
 		group.Go(func() error { return m.Run(source.WithTape(running, tape(c))) })
 	}
 	return group.Wait()

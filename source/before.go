@@ -14,7 +14,8 @@ import (
 )
 
 // Before are the settings of what a source finds out before it connects, anew at every attempt. What comes of it are variables for the texts of
-// the settings: {{cursor}}, {{host}}, and those that have a name here.
+// the settings: {{cursor}}, {{host}}, and those that have a name here; and {{outage_seconds}} and {{outage_minutes}}, for how long nothing has covered what the
+// provider sends, rounded up, and empty where something does, or nothing ever did.
 type Before struct {
 	// Hosts that serve the same, such as [eu.example.com, "us.example.com:8443"]: {{host}} in the address is one of them. Where positions hold on one host
 	// only, cursor_overlap says how far to go back on another.
@@ -44,7 +45,7 @@ type Preparer interface {
 }
 
 // reservedNames are variables that Leat sets.
-var reservedNames = []string{"cursor", "page", "host", "token", "msg"}
+var reservedNames = []string{"cursor", "page", "host", "token", "msg", "outage_seconds", "outage_minutes"}
 
 var (
 	variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
@@ -76,7 +77,7 @@ func (b *Before) Check() error {
 // checkVariable returns what is wrong with the name of a variable.
 func checkVariable(name string) error {
 	switch {
-	case slices.Contains(reservedNames, name):
+	case slices.Contains(reservedNames, name), strings.HasPrefix(name, "gap_"):
 		return fmt.Errorf("the variable %s is set by Leat", name)
 	case !variableName.MatchString(name):
 		return errors.New("the name of a variable is letters, digits and _, and begins with no digit")

@@ -21,7 +21,7 @@ type Completeness struct {
 	Missing       []Gap `json:"missing"`
 	MissingEvents int64 `json:"missing_events"`
 
-	// Repaired is how many events came after they had been told missing.
+	// Repaired is how many events came after they, or the time in which they were sent, had been told missing.
 	Repaired int64 `json:"repaired_events"`
 }
 
@@ -33,8 +33,10 @@ func Judge(source string, gaps []Gap, from, to time.Time) Completeness {
 	c := Completeness{Source: source, From: from, To: to, Unknown: []Gap{}, Missing: []Gap{}}
 	for _, g := range gaps {
 		switch {
-		case !g.RepairedAt.IsZero():
+		case !g.RepairedAt.IsZero() && g.How == GapSequence:
 			c.repair(&g)
+		case !g.RepairedAt.IsZero():
+			c.fill(&g)
 		case g.To.Before(from):
 		case g.How == GapSequence || !g.To.After(g.From):
 			c.Missing = append(c.Missing, g)
@@ -50,6 +52,30 @@ func Judge(source string, gaps []Gap, from, to time.Time) Completeness {
 	}
 	c.join()
 	return c
+}
+
+// fill takes off the part of stretches in which everything has come after all.
+func (c *Completeness) fill(r *Gap) {
+	if r.To.Before(c.From) {
+		return
+	}
+	c.Repaired += r.Lost
+	rest := []Gap{}
+	for _, g := range c.Unknown {
+		if !g.From.Before(r.To) || !r.From.Before(g.To) {
+			rest = append(rest, g)
+			continue
+		}
+		if before := g; g.From.Before(r.From) {
+			before.To = r.From
+			rest = append(rest, before)
+		}
+		if behind := g; r.To.Before(g.To) {
+			behind.From = r.To
+			rest = append(rest, behind)
+		}
+	}
+	c.Unknown = rest
 }
 
 // join makes one of stretches that overlap, and cuts off what lies before From.

@@ -24,7 +24,8 @@ type Gap struct {
 	First string `json:"first,omitempty"`
 	Last  string `json:"last,omitempty"`
 
-	// RepairedAt is set if this is no gap: what an earlier record called missing has come, at this time.
+	// RepairedAt is set if this is no gap: what earlier records called missing has come, at this time. Of a stretch of time that is everything
+	// that the provider sent in it, and missing is how many events came.
 	RepairedAt time.Time `json:"repaired_at,omitzero"`
 
 	// Of a resume that failed: the cursor that was asked for, and that of the first event that came.
@@ -105,8 +106,10 @@ func (m *Manager) missing(puts []stream.Put, now time.Time) []stream.Put {
 		g.Source = m.Name
 		if f.repaired {
 			repaired += g.Lost
+			m.repairs.came(f)
 		} else {
 			lost += g.Lost
+			m.repair(&g, now)
 		}
 		if first == "" {
 			first = g.Reason
@@ -126,20 +129,25 @@ func (m *Manager) missing(puts []stream.Put, now time.Time) []stream.Put {
 	return puts
 }
 
-// changedCounts is the State of every delivery of a source with a gap rule.
-func (m *Manager) changedCounts() []stream.Entry {
+// changed is the State of every delivery of a source that keeps something beside its mark.
+func (m *Manager) changed() (entries []stream.Entry) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.counts.changes(m.Name)
+	if m.counts != nil {
+		entries = m.counts.changes(m.Name)
+	}
+	if m.repairs != nil {
+		entries = append(entries, m.repairs.changes(m.Name)...)
+	}
+	return entries
 }
 
-// counted makes a delivery bring the counts up to date with its events, which a connection has brought, before its own Move.
+// counted makes a delivery bring what is kept beside the mark, and the counts, up to date with its events, which a connection has brought, before its own Move.
 func (m *Manager) counted(d Delivery, seen []observation) Delivery {
-	if m.counts == nil {
-		return d
+	if m.counts != nil || m.repairs != nil {
+		d.State = m.changed
 	}
-	d.State = m.changedCounts
-	if len(seen) == 0 {
+	if m.counts == nil || len(seen) == 0 {
 		return d
 	}
 	if !m.Settings.GapRule.perConnection() { // what came over another connection counts here, too

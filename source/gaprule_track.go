@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"container/list"
 	"hash/fnv"
 	"slices"
@@ -277,23 +278,57 @@ func (t *tracker) came(s *sequence, h *hole, now time.Time) {
 	t.furthest, t.longest = max(t.furthest, s.seen-h.seen), max(t.longest, now.Sub(h.to))
 }
 
+// filled takes an event into account that was asked for afterwards, because of a gap that was told: it fills what is missing, and begins nothing
+// anew. known tells that the stream had it already.
+func (t *tracker) filled(o *observation, g *Gap, known bool, now time.Time) {
+	b, told := bucketOf(o.key), len(t.out)
+	o.known = true
+	switch s := t.buckets[b][o.key]; {
+	case s == nil || !s.begun:
+	case o.kind == obsEvent:
+		t.numbered(s, o, now)
+		t.dirty[b] = true
+	case o.kind == obsLinked:
+		t.arrived(s, o.id, now)
+		t.dirty[b] = true
+	}
+	if known || len(t.out) > told || g.How != GapSequence || g.Key != o.key {
+		return
+	}
+	f := finding{key: g.Key, from: g.From, to: now, repaired: true} // it is no longer remembered as missing
+	lo, hi, ok := g.numbers()
+	switch f.lo, f.hi = max(lo, o.lo), min(hi, o.hi); {
+	case o.kind == obsEvent && ok && f.lo <= f.hi:
+		t.out = append(t.out, f)
+	case o.kind == obsLinked && g.Last == o.id:
+		f.lo, f.hi, f.id = 0, 0, g.Last
+		t.out = append(t.out, f)
+	}
+}
+
+// arrived takes an event of a chain off what is missing.
+func (t *tracker) arrived(s *sequence, id string, now time.Time) {
+	for i, h := range s.holes {
+		if h.id != id {
+			continue
+		}
+		if !h.told {
+			t.came(s, &h, now)
+		} else {
+			t.out = append(t.out, finding{key: s.key, id: h.id, after: h.after, from: h.from, to: now, repaired: true})
+		}
+		t.keep(s, slices.Delete(slices.Clone(s.holes), i, i+1))
+		return
+	}
+}
+
 // linked takes an event that names the one before it into account.
 func (t *tracker) linked(s *sequence, o *observation, now time.Time) {
 	if s.has(o.id) {
 		t.equal++
 		return
 	}
-	for i, h := range s.holes {
-		if h.id == o.id {
-			if !h.told {
-				t.came(s, &h, now)
-			} else {
-				t.out = append(t.out, finding{key: s.key, id: h.id, after: h.after, from: h.from, to: now, repaired: true})
-			}
-			t.keep(s, slices.Delete(slices.Clone(s.holes), i, i+1))
-			break
-		}
-	}
+	t.arrived(s, o.id, now)
 	missing := slices.ContainsFunc(s.holes, func(h hole) bool { return h.id == o.previous })
 	switch {
 	case o.previous == "" && !o.known:
@@ -416,10 +451,7 @@ func (t *tracker) take() []finding {
 	out := t.out
 	t.out = nil
 	slices.SortStableFunc(out, func(a, b finding) int {
-		if c := a.to.Compare(b.to); c != 0 {
-			return c
-		}
-		return strings.Compare(a.key, b.key)
+		return cmp.Or(a.to.Compare(b.to), strings.Compare(a.key, b.key), cmp.Compare(a.lo, b.lo))
 	})
 	var joined []finding
 	for _, f := range out {

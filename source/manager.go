@@ -24,6 +24,9 @@ type Manager struct {
 	// Gaps is the stream for gap records; empty: they are only logged and counted.
 	Gaps string
 
+	// Dial opens the network connections of back-fills; nil is the network of this machine.
+	Dial Dialer
+
 	// Grace is how long the end of Run may take to finish what is in hand. 0: 20 s.
 	Grace time.Duration
 
@@ -37,6 +40,7 @@ type Manager struct {
 	mu       sync.Mutex
 	cover    coverage
 	counts   *tracker    // nil: there is no gap rule
+	repairs  *repairs    // nil: nothing is asked for afterwards
 	at       position    // the last durable one: where the next connection resumes
 	sessions []*session  // those that are not over, the oldest first; the first one's position is the source's
 	begun    int64       // sessions
@@ -72,6 +76,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	if m.Settings.GapRule != nil {
 		setting.Default(m.Settings.GapRule)
 	}
+	m.setTiers()
 	m.log = cmp.Or(m.Log, slog.Default()).With("source", m.Name)
 	m.mapping = mapping{m.Name, &m.Settings}
 	mark, err := m.Producer.Begin(ctx)
@@ -91,6 +96,10 @@ func (m *Manager) Run(ctx context.Context) error {
 		workers.Go(func() { s.run(running, late) })
 	}
 	workers.Go(func() { m.pulse(running, late) })
+	if m.repairs != nil {
+		w := &repairing{m: m, clients: map[int]*Client{}}
+		workers.Go(func() { w.run(running, late) })
+	}
 	workers.Wait()
 	m.mu.Lock()
 	failure := m.failure
@@ -110,6 +119,12 @@ func (m *Manager) begin(mark Mark, stop context.CancelFunc) error {
 	m.at = positionOf(&leat.Event{Cursor: mark.Cursor, Time: mark.Time})
 	m.cover = coverage{frontier: mark.Covered, reason: "leat was not running"}
 	m.status = Status{Name: m.Name, State: Connecting, Ends: map[End]int64{}, GapsBy: map[string]GapCount{}, Slots: make([]SlotStatus, m.Settings.Connections)}
+	if len(m.Settings.Backfill) > 0 {
+		m.repairs = &repairs{tiers: m.Settings.Backfill, wake: make(chan struct{}, 1)}
+		if err := m.repairs.restore(m.Name, mark.State, time.Now()); err != nil {
+			return err
+		}
+	}
 	if m.Settings.GapRule == nil {
 		return nil
 	}

@@ -25,9 +25,6 @@ type Pages struct {
 	// address, or of a text that is used as {{page}} in the request. Addresses on another host are refused. Default: an answer is all there is.
 	Next string `yaml:"next"`
 
-	// How many pages are asked for at a time.
-	MaxPages int `yaml:"max_pages" default:"10" min:"1" max:"1000"`
-
 	// The largest answer, all its pages together, after decompression. A larger one is left out and becomes a gap record.
 	MaxAnswer setting.Size `yaml:"max_answer" default:"16MiB" min:"1KiB" max:"256MiB"`
 }

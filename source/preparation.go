@@ -29,10 +29,23 @@ func (b *Before) Start(dial Dialer) *Preparation {
 // best an *EndError.
 func (p *Preparation) Variables(ctx context.Context, after leat.Cursor) (map[string]any, error) {
 	vars := map[string]any{"cursor": string(after), "page": ""}
+	maps.Copy(vars, variablesOf(ctx))
 	if err := p.fill(ctx, vars); err != nil {
 		return nil, err
 	}
 	return vars, nil
+}
+
+type variablesKey struct{}
+
+// withVariables returns a context under which Variables returns others as well.
+func withVariables(ctx context.Context, vars map[string]any) context.Context {
+	return context.WithValue(ctx, variablesKey{}, vars)
+}
+
+func variablesOf(ctx context.Context) map[string]any {
+	vars, _ := ctx.Value(variablesKey{}).(map[string]any)
+	return vars
 }
 
 // fill sets everything but the cursor.

@@ -82,6 +82,15 @@ type Settings struct {
 	// recording. Default: only times without a connection are told.
 	GapRule *GapRule `yaml:"gap_rule"`
 
+	// How what was missed is asked for afterwards, over HTTP, by how long ago that was: [{within: 2h, url: …}, {url: …}]. What comes is stored once, by event_id,
+	// behind what came meanwhile, and the gap record is followed by one that says it is repaired. It needs event_id, and is given up when
+	// half of dedupe_window, or of dedupe_events, has passed since the gap was found. Texts may contain {{gap_from}} and {{gap_to}}, when the gap began and ended, less and
+	// plus margin, as RFC 3339, and as numbers since 1970 {{gap_from_s}}, {{gap_from_ms}}, {{gap_to_s}} and {{gap_to_ms}}; {{cursor}}, the position before it; {{outage_seconds}} and {{outage_minutes}}, how
+	// long ago it began, rounded up; of a gap of the gap_rule {{gap_first}}, {{gap_last}}, {{gap_count}} and {{gap_key}}, the first and the last number that is missing,
+	// how many are, and what has them; {{page}}, where the answer goes on, empty at first. A tier that uses gap_first, gap_last or gap_count is for gaps of the
+	// gap_rule alone. Default: what was missed stays missing.
+	Backfill []Tier `yaml:"backfill"`
+
 	// How long an event_id is remembered, also over restarts. Only time in which the provider is heard from counts: while it is
 	// away, or Leat is stopped, however long, 20s pass at most, so that what it then repeats is still known. After a restart
 	// the event_ids are read back from the stream. Where a stream is shared with busier sources, what is further back than this
@@ -118,7 +127,7 @@ func (s *Settings) Check() error {
 			Hint: `write "cursor_mode: inclusive" or "cursor_mode: exclusive" beside it`,
 		})
 	}
-	return errors.Join(append(wrong, s.checkResume())...)
+	return errors.Join(append(wrong, s.checkResume(), s.checkBackfill())...)
 }
 
 // checkResume returns what is wrong with how the source resumes.

@@ -187,7 +187,7 @@ func (s *slot) open(ctx, late context.Context) *session {
 			return nil
 		}
 		after := s.m.resume()
-		conn, err := s.m.Source.Open(ctx, after.asked)
+		conn, err := s.m.Source.Open(withVariables(ctx, outage(s.m.uncovered())), after.asked)
 		if err == nil {
 			s.m.log.Info("connected", "connection", s.n, "asked_to_resume", after.asked != "")
 			next := &session{slot: s.n, conn: conn, after: after}

@@ -27,22 +27,25 @@ type Status struct {
 	Name            string              `json:"name"`
 	State           State               `json:"state"`
 	Slots           []SlotStatus        `json:"connections"`
-	Events          int64               `json:"events"`                     // received, duplicates included
-	LastData        time.Time           `json:"last_data,omitzero"`         //
-	Cursor          leat.Cursor         `json:"cursor,omitempty"`           // durable
-	Covered         time.Time           `json:"covered,omitzero"`           // complete or reported up to here
-	GapSince        time.Time           `json:"gap_since,omitzero"`         // nothing covers since then; zero: something does
-	Gaps            int64               `json:"gaps"`                       // gap records written since the start
-	GapTime         time.Duration       `json:"gap_time_ns"`                // the time they cover
-	GapsBy          map[string]GapCount `json:"gaps_by,omitempty"`          // the same, and the events that are missing, by how
-	Skipped         int64               `json:"skipped"`                    // messages left out, such as those that are too large
-	CountsForgotten int64               `json:"counts_forgotten,omitempty"` // keys of the gap rule that were dropped because there were too many
-	Empty           int64               `json:"empty,omitempty"`            // messages without content, which are dropped
-	Unknown         int64               `json:"unknown,omitempty"`          // messages for which no rule of classify holds, though one says what is data
-	LateAcks        int64               `json:"late_acks,omitempty"`        // messages that were acknowledged after their deadline
-	Opened          int64               `json:"opened"`                     // connections opened since the start
-	Ends            map[End]int64       `json:"-"`                          // why connections ended
-	LastEnd         string              `json:"last_end,omitempty"`         // the last reason, in words
+	Events          int64               `json:"events"`                      // received, duplicates included
+	LastData        time.Time           `json:"last_data,omitzero"`          //
+	Cursor          leat.Cursor         `json:"cursor,omitempty"`            // durable
+	Covered         time.Time           `json:"covered,omitzero"`            // complete or reported up to here
+	GapSince        time.Time           `json:"gap_since,omitzero"`          // nothing covers since then; zero: something does
+	Gaps            int64               `json:"gaps"`                        // gap records written since the start
+	GapTime         time.Duration       `json:"gap_time_ns"`                 // the time they cover
+	GapsBy          map[string]GapCount `json:"gaps_by,omitempty"`           // the same, and the events that are missing, by how
+	Skipped         int64               `json:"skipped"`                     // messages left out, such as those that are too large
+	CountsForgotten int64               `json:"counts_forgotten,omitempty"`  // keys of the gap rule that were dropped because there were too many
+	RepairsWaiting  int                 `json:"backfills_waiting,omitempty"` // gaps that are to be filled
+	RepairsFailed   int64               `json:"backfills_failed,omitempty"`  // gaps that stay, though a tier of backfill fitted
+	Backfilled      int64               `json:"backfilled,omitempty"`        // events that came that way
+	Empty           int64               `json:"empty,omitempty"`             // messages without content, which are dropped
+	Unknown         int64               `json:"unknown,omitempty"`           // messages for which no rule of classify holds, though one says what is data
+	LateAcks        int64               `json:"late_acks,omitempty"`         // messages that were acknowledged after their deadline
+	Opened          int64               `json:"opened"`                      // connections opened since the start
+	Ends            map[End]int64       `json:"-"`                           // why connections ended
+	LastEnd         string              `json:"last_end,omitempty"`          // the last reason, in words
 	LastEndAt       time.Time           `json:"last_end_at,omitzero"`
 }
 
@@ -72,6 +75,9 @@ func (m *Manager) Status() Status {
 	s.Ends = maps.Clone(s.Ends)
 	s.GapsBy = maps.Clone(s.GapsBy)
 	s.Cursor, s.Covered, s.GapSince = m.at.cursor, m.cover.frontier, m.cover.open()
+	if m.repairs != nil {
+		s.RepairsWaiting = len(m.repairs.jobs)
+	}
 	for _, o := range m.sessions {
 		if !o.over() && s.Slots[o.slot].State != Live { // its successor is being opened
 			s.Slots[o.slot].State, s.Slots[o.slot].Until = Live, time.Time{}
@@ -125,6 +131,16 @@ func (m *Manager) attempt(ctx context.Context, n int) error {
 	defer m.mu.Unlock()
 	m.status.slot(n, Connecting, time.Now())
 	return nil
+}
+
+// uncovered returns for how long nothing has covered what the provider sends; 0 if something does, or nothing ever did.
+func (m *Manager) uncovered() time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if since := m.cover.open(); !since.IsZero() {
+		return time.Since(since)
+	}
+	return 0
 }
 
 // notOpened notes an attempt that did not become a connection.

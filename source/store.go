@@ -109,6 +109,7 @@ func (m *Manager) settle(mark *Mark) (puts []stream.Put) {
 		g := Gap{Source: m.Name, From: gap.from, To: gap.to, How: gap.how, Reason: gap.reason, Asked: gap.asked, Came: gap.came}
 		m.tell(&g)
 		puts = m.gap(puts, g)
+		m.repair(&g, time.Now())
 	}
 	puts = m.missing(puts, time.Now())
 	if m.cover.frontier.After(mark.Covered) {

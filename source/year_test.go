@@ -5,9 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -40,6 +43,8 @@ type long struct {
 	dice *rand.Rand
 	sent map[int64]bool
 	cuts int
+
+	asked int // for its memory
 }
 
 type outage struct{ from, to time.Time }
@@ -94,6 +99,10 @@ func (p *long) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "away", http.StatusServiceUnavailable)
 		return
 	}
+	if r.URL.Path == "/history" {
+		p.remember(w, r.URL.Query())
+		return
+	}
 	c, err := ws.Accept(w, r, nil)
 	if err != nil {
 		return
@@ -108,6 +117,37 @@ func (p *long) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
 	p.cuts++
 	p.mu.Unlock()
+}
+
+// remember answers with what was due, a page behind another one, and mostly.
+func (p *long) remember(w http.ResponseWriter, q url.Values) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.asked++; p.dice.IntN(8) == 0 {
+		http.Error(w, "not now", http.StatusServiceUnavailable)
+		return
+	}
+	number := func(name string) int64 {
+		n, _ := strconv.ParseInt(q.Get(name), 10, 64)
+		return n
+	}
+	first, last := number("first"), number("last")
+	if first == 0 {
+		first, last = p.newest(time.UnixMilli(number("from"))), p.newest(time.UnixMilli(number("to")))
+	}
+	items := []json.RawMessage{}
+	next := int64(0)
+	for id := max(first, number("page")); id <= min(last, p.newest(time.Now())); id++ {
+		if len(items) == 50 {
+			next = id
+			break
+		}
+		if id%int64(p.dropAll) != 7 {
+			items = append(items, fmt.Appendf(nil, `{"id":%d}`, id))
+			p.sent[id] = true
+		}
+	}
+	_ = json.NewEncoder(w).Encode(map[string]any{"items": items, "next": map[bool]any{true: next}[next > 0]})
 }
 
 // cutAt is when a connection ends that is opened now.
@@ -206,7 +246,7 @@ func (y *year) run() {
 	p := &producer.Producer{Engine: y.engine, Stream: "events", Source: "feed", Remember: producer.Remember{Window: 10 * time.Minute, Events: 100_000}}
 	m := &source.Manager{
 		Name: "feed", Settings: settings, Producer: p, Gaps: "feed.gaps", Log: slog.New(slog.DiscardHandler),
-		Source: &websocket.Source{Config: config, Dial: y.net.DialContext},
+		Source: &websocket.Source{Config: config, Dial: y.net.DialContext}, Dial: y.net.DialContext,
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	y.stop, y.ended = stop, make(chan error, 1)
@@ -247,7 +287,28 @@ func (y *year) gaps() (gaps []source.Gap) {
 // A season with ten thousand disconnects, over three connections, with outages longer than the provider's memory, and with a leat that is stopped
 // now and then: whatever the provider sent is stored once, and the gap records name exactly what it did not send. LEAT_TEST_YEARS=1 makes it a
 // year, in about ten seconds.
-func TestAYearOfDisconnects(t *testing.T) {
+func TestAYearOfDisconnects(t *testing.T) { season(t, nil) }
+
+// The same where what was missed is asked for afterwards: what is not told as repaired is exactly what the provider no longer has, or was not asked for.
+func TestAYearIsFilled(t *testing.T) {
+	tier := func(within time.Duration, query map[string]string) source.Tier {
+		one := source.Tier{Within: within}
+		one.URL = expression.MustParseTemplate("http://feed:80/history")
+		one.Query = map[string]expression.Template{"page": expression.MustParseTemplate("{{page}}")}
+		for name, text := range query {
+			one.Query[name] = expression.MustParseTemplate(text)
+		}
+		one.Items, one.Next = expression.MustParsePath("items"), "next"
+		return one
+	}
+	season(t, []source.Tier{
+		tier(7*24*time.Hour, map[string]string{"first": "{{gap_first}}", "last": "{{gap_last}}"}),
+		tier(12*time.Hour, map[string]string{"from": "{{gap_from_ms}}", "to": "{{gap_to_ms}}"}),
+	})
+}
+
+func season(t *testing.T, tiers []source.Tier) {
+	t.Helper()
 	days := 120
 	if years, err := strconv.Atoi(os.Getenv("LEAT_TEST_YEARS")); err == nil {
 		days = 365 * years
@@ -259,6 +320,7 @@ func TestAYearOfDisconnects(t *testing.T) {
 			s.Connections, s.Stall, s.MaxBackoff = 3, 45*time.Minute, 10*time.Minute
 			s.Cursor, s.CursorMode = expression.MustParse("id"), "inclusive"
 			s.GapRule = &source.GapRule{Field: expression.MustParse("id"), Reorder: source.Reorder{Time: 10 * time.Second}}
+			s.Backfill = tiers
 			w.Ping = setting.Off
 			w.Query = map[string]expression.Template{"cursor": expression.MustParseTemplate("{{cursor}}")}
 		}
@@ -272,7 +334,46 @@ func TestAYearOfDisconnects(t *testing.T) {
 		time.Sleep(24*time.Hour + time.Minute)
 		y.leave()
 		feed.check(t, y)
+		if tiers != nil {
+			feed.filled(t, y)
+		}
 	})
+}
+
+// filled compares what the statement of completeness says with what is stored.
+func (p *long) filled(t *testing.T, y *year) {
+	t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	ids := y.ids()
+	first, last := p.due(int64(slices.Min(slices.Collect(maps.Keys(ids))))), p.due(int64(slices.Max(slices.Collect(maps.Keys(ids)))))
+	c := source.Judge("feed", y.gaps(), first, last)
+	missing := map[int64]bool{}
+	for _, g := range c.Missing {
+		from, _ := strconv.ParseInt(g.First, 10, 64)
+		to, _ := strconv.ParseInt(g.Last, 10, 64)
+		for id := from; id <= to; id++ {
+			missing[id] = true
+		}
+	}
+	beyond := 0 // what the provider still has, and leat lacks
+	for id := p.newest(first) + 1; !p.due(id).After(last); id++ {
+		if missing[id] != (ids[int(id)] == 0) {
+			t.Errorf("%d is stored %d times, called missing: %v", id, ids[int(id)], missing[id])
+		}
+		if missing[id] && id%int64(p.dropAll) != 7 {
+			beyond++
+		}
+	}
+	t.Logf("%d requests; %d events repaired; %d missing, of which the provider has %d; unknown for %v at %d times", p.asked, c.Repaired, c.MissingEvents, beyond, c.UnknownTime, len(c.Unknown))
+	for _, g := range c.Unknown {
+		if g.To.Sub(g.From) < 12*time.Hour-10*time.Minute {
+			t.Errorf("it was not filled: %+v", g)
+		}
+	}
+	if c.Repaired == 0 || beyond > 0 {
+		t.Errorf("%d events were not asked for", beyond)
+	}
 }
 
 // check compares what was sent with what is stored and what is reported.

@@ -24,6 +24,9 @@ type Config struct {
 
 	source.Pages
 
+	// How many pages are asked for at a time.
+	MaxPages int `yaml:"max_pages" default:"10" min:"1" max:"1000"`
+
 	// Whether the first event of an answer is the newest. Events are handed on from the oldest to the newest. Pages
 	// are asked for until an event is known.
 	NewestFirst bool `yaml:"newest_first"`
