@@ -13,6 +13,7 @@ import (
 	"github.com/leatstream/leat/config"
 	"github.com/leatstream/leat/internal/wait"
 	"github.com/leatstream/leat/stream"
+	"github.com/leatstream/leat/stream/kinesis"
 	"github.com/leatstream/leat/stream/local"
 	"github.com/leatstream/leat/stream/remote"
 )
@@ -33,9 +34,9 @@ type engine interface {
 // opened is a data directory, or another place of streams, that is open.
 type opened struct {
 	engine
-	live   bool // through the process that has it: there may be more to come
-	close  func()
-	reason func(stream string) string // why what is put does not arrive; nil: it is never late
+	live  bool // through the process that has it: there may be more to come
+	close func()
+	sent  func(stream string) kinesis.Status // how what this process has put arrives; nil: it is never late
 }
 
 // startup is how long a process may hold a directory without answering: while it starts or ends.
@@ -87,7 +88,7 @@ func noStream(ctx context.Context, e engine, name string, err error) error {
 	switch {
 	case slices.Contains(names, "kinesis/spool/"+name):
 		hint = "it is in Kinesis, and leat run has ended: read it with --aws or --endpoint"
-	case o != nil && o.reason != nil:
+	case o != nil && o.sent != nil:
 		hint = "leat streams with the same flags lists what there is; each region has streams of its own (--region)"
 	}
 	if near, ok := config.Nearest(name, names); ok && !slices.Contains(names, name) {

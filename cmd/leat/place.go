@@ -74,7 +74,7 @@ func (p *place) kinesis(ctx context.Context) (*opened, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := kinesis.Config{Endpoint: p.endpoint, Region: p.region, Profile: p.profile}
+	c := kinesis.Config{Endpoint: p.endpoint, Region: p.region, Profile: p.profile, Passing: true}
 	if p.endpoint != "" {
 		c.Pace = "off" // it says itself what is too much
 	}
@@ -97,15 +97,15 @@ func (p *place) kinesis(ctx context.Context) (*opened, error) {
 		<-done
 		_ = house.Close()
 	}
-	reason := func(name string) string {
+	sent := func(name string) kinesis.Status {
 		for _, s := range e.Status() {
 			if s.Stream == name {
-				return s.Reason
+				return s
 			}
 		}
-		return ""
+		return kinesis.Status{}
 	}
-	return &opened{engine: e, live: true, close: end, reason: reason}, nil
+	return &opened{engine: e, live: true, close: end, sent: sent}, nil
 }
 
 // keyless reports whether the endpoint is on this machine and nobody has said which keys to use: leat dev takes any.

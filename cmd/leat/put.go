@@ -54,6 +54,7 @@ type put struct {
 	quiet                 bool
 	timeout               time.Duration
 	stream                string
+	abroad                bool // the stream is in Kinesis
 	engine                engine
 	written, refused, row int
 }
@@ -94,7 +95,8 @@ func (p *put) run(cmd *cobra.Command, args []string) error {
 
 // prepare sees to it that the stream is there.
 func (p *put) prepare(ctx context.Context) error {
-	_, err := p.engine.Shards(ctx, p.stream)
+	shards, err := p.engine.Shards(ctx, p.stream)
+	p.abroad = err == nil && len(shards) > 0 && shards[0].Tip.IsZero()
 	if !errors.Is(err, stream.ErrNoStream) {
 		return err
 	}
@@ -277,7 +279,7 @@ func (p *put) commit(ctx context.Context, events []leat.Event) error {
 	r, err := p.engine.Commit(limited, stream.Commit{Puts: []stream.Put{{Stream: p.stream, Events: events}}, Placed: true})
 	if err != nil {
 		if limited.Err() != nil && ctx.Err() == nil {
-			err = fmt.Errorf("%w after %s%s", err, setting.FormatDuration(p.timeout), p.reason())
+			err = fmt.Errorf("%w after %s%s", err, setting.FormatDuration(p.timeout), p.fate(len(events)))
 		}
 		return fmt.Errorf("put into %s: %w; %d records before these were put", p.stream, err, p.written)
 	}
@@ -301,16 +303,24 @@ func (p *put) commit(ctx context.Context, events []leat.Event) error {
 	return out.Flush()
 }
 
-// reason says why Kinesis takes nothing, if that is so.
-func (p *put) reason() string {
+// fate says why Kinesis takes nothing, if that is so, and what becomes of n records whose time is over.
+func (p *put) fate(n int) string {
 	o, _ := p.engine.(*opened)
-	if o == nil || o.reason == nil {
+	switch {
+	case o == nil || o.sent == nil && !p.abroad:
 		return ""
+	case o.sent == nil:
+		return "; the running leat most likely has these on its disk, and sends them when Kinesis takes them"
 	}
-	if reason := o.reason(p.stream); reason != "" {
-		return " (" + reason + ")"
+	s := o.sent(p.stream)
+	if s.Reason != "" {
+		s.Reason = " (" + s.Reason + ")"
 	}
-	return ""
+	some := ""
+	if s.Flying > 0 || s.Counters.Unknown > 0 {
+		some = ", and others may have been"
+	}
+	return fmt.Sprintf("%s; of these %s %d were put%s, and the rest is not kept", s.Reason, plural(n, "record"), max(0, int(s.Counters.Records)-p.written), some)
 }
 
 // end says how many records there were.

@@ -35,7 +35,7 @@ func (e *Engine) Streams(ctx context.Context) ([]stream.Info, error) {
 	for pages.HasMorePages() {
 		out, err := pages.NextPage(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("list the streams of Kinesis: %w", err)
+			return nil, fmt.Errorf("list the streams of Kinesis: %w", mend(err))
 		}
 		for _, name := range out.StreamNames {
 			if !e.abroad(name) {

@@ -13,6 +13,7 @@ import (
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	sdk "github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/smithy-go/logging"
 
 	"github.com/leatstream/leat/internal/setting"
 )
@@ -73,6 +74,9 @@ type Config struct {
 	// names have no "/".
 	Streams []string `yaml:"-"`
 
+	// Passing says that the house is in memory: what waits or is refused is gone with the process, and no message says that it is kept.
+	Passing bool `yaml:"-"`
+
 	// Remember is how long the house keeps events after they were forwarded, so that a source finds their identities.
 	Remember time.Duration `yaml:"-"`
 
@@ -96,7 +100,11 @@ func (c *Config) load(ctx context.Context) (aws.Config, error) {
 		fixed := credentials.NewStaticCredentialsProvider(c.AccessKey, c.SecretKey.Reveal(), "")
 		options = append(options, awsconfig.WithCredentialsProvider(fixed))
 	}
+	options = append(options, awsconfig.WithLogger(logging.Nop{})) // it writes to standard error what the error says too
 	cfg, err := awsconfig.LoadDefaultConfig(ctx, options...)
+	if cfg.Credentials != nil {
+		cfg.Credentials = plainly{cfg.Credentials}
+	}
 	if c.Transport != nil {
 		cfg.HTTPClient = &http.Client{Transport: c.Transport}
 	}

@@ -423,7 +423,11 @@ func (w *work) wait(ctx context.Context, r stream.Receipt) (stream.Receipt, erro
 		some = some || len(waiter.refused) > 0
 	}
 	if some {
-		return r, &stream.PartialError{Refused: refused, Err: fmt.Errorf("%w: Kinesis never takes them; see the stream of refused events", stream.ErrTooLarge)}
+		see := "the stream of refused events has them, and why"
+		if w.e.config.Passing {
+			see = "the log says why"
+		}
+		return r, &stream.PartialError{Refused: refused, Err: fmt.Errorf("%w: Kinesis never takes them; %s", stream.ErrTooLarge, see)}
 	}
 	return r, nil
 }

@@ -1,7 +1,6 @@
 package kinesis
 
 import (
-	"cmp"
 	"context"
 	"log/slog"
 	"slices"
@@ -57,8 +56,13 @@ type forwarder struct {
 	until    time.Time // nothing is sent before
 	sent     time.Time // the last request began
 	reason   string    // why nothing goes; empty if it does
+	outage   outage    // while there is a reason
+	unlisted outage    // while the shards cannot be listed
+	blind    string    // why, if no shard is known
 	renewed  bool      // the credentials were renewed since the last success
 	letters  []letter
+	suspects []letter // records that were refused one by one since Kinesis has taken one
+	row      int      // how many were refused so
 	strays   []stray
 	waiters  []*waiter // in the order of what they wait for
 	early    early
@@ -263,6 +267,9 @@ func (f *forwarder) pick(now time.Time) (*flight, time.Time) {
 	}
 	count, full, short, next := f.waiting(now)
 	if count == 0 {
+		if next.IsZero() && f.flying == 0 {
+			f.cleared() // there is nothing to compare them with
+		}
 		return nil, next
 	}
 	if at := f.sent.Add(linger); !full && (short || f.flying > 0) && now.Before(at) {
@@ -377,11 +384,13 @@ func (f *forwarder) send(ctx context.Context, b *flight) {
 func (f *forwarder) accepted(b *flight, outcomes []outcome, now time.Time) {
 	f.fails /= 10 // a single success does not make a service well
 	f.limit = min(f.e.config.Requests, 2*f.limit)
-	f.reason, f.renewed = "", false
+	f.recovered(now)
 	elsewhere := false
 	for i := range outcomes {
 		e, o := &b.entries[i], &outcomes[i]
 		if len(o.code) == 0 {
+			f.cleared()
+			f.row = 0
 			e.lane.pace.succeed(now)
 			elsewhere = f.stored(e, o) || elsewhere
 		}
@@ -429,67 +438,6 @@ func (f *forwarder) again(items []*item) {
 		}
 		f.lane(it).pushFront(it)
 	}
-}
-
-// refused deals with a request that has failed as a whole. The caller holds mu.
-func (f *forwarder) refused(b *flight, err *requestError, now time.Time) {
-	f.counters.error(cmp.Or(err.code, "lost"))
-	for i := len(b.entries) - 1; i >= 0; i-- {
-		e := &b.entries[i]
-		f.counters.Retries += int64(len(e.items))
-		if err.class == lost {
-			f.counters.Unknown += int64(len(e.items))
-		}
-		if err.class == unreadable && f.halve(b, e, err) {
-			continue
-		}
-		f.again(e.items)
-	}
-	if err.class == unreadable {
-		return // a half is sent next, with no wait
-	}
-	if f.reason == "" {
-		f.log.Warn("Kinesis does not take records; they stay on the disk and are sent again", "stream", f.name, "error", err)
-	}
-	f.reason = err.Error()
-	f.limit = 1
-	if b.begun.Before(f.failed) && f.fails > 0 {
-		return // it began before the failure that is known already
-	}
-	f.failed = now
-	f.fails++
-	f.until = now.Add(f.pause(err.class))
-}
-
-// pause is how long nothing is sent after a failure.
-func (f *forwarder) pause(c class) time.Duration {
-	switch {
-	case c == unsigned && !f.renewed:
-		f.renewed = true
-		f.e.wire.renew()
-		return 0
-	case c == unsigned || c == refused:
-		d := min(time.Minute, 2*time.Second<<min(f.fails-1, 10))
-		return d/2 + jitter(d/2, 1, d/2)
-	case c == throttled:
-		return jitter(100*time.Millisecond, f.fails, 10*time.Second)
-	}
-	return jitter(250*time.Millisecond, f.fails, 30*time.Second)
-}
-
-// halve sees to it that a record of a request that Kinesis cannot read is found: each half is sent for itself. A single record
-// becomes a letter, and halve reports true.
-func (f *forwarder) halve(b *flight, e *entry, err *requestError) bool {
-	if len(b.entries) == 1 && len(e.items) == 1 {
-		f.letters = append(f.letters, letter{e.items[0], err.Error()})
-		signal(f.moved)
-		return true
-	}
-	for _, it := range e.items {
-		it.most = max(1, len(b.entries)/2)
-		it.alone = it.alone || len(b.entries) == 1
-	}
-	return false
 }
 
 // finish counts a record as done and lets the next one of its key go. The caller holds mu.

@@ -31,7 +31,9 @@ func openHouse(t testing.TB, fs vfs.FS) *local.Engine {
 func start(t testing.TB, c kinesis.Config, house kinesis.House) (e *kinesis.Engine, stop func()) {
 	t.Helper()
 	c.AccessKey, c.SecretKey = "AKIDEXAMPLE", setting.NewSecret("secret")
-	c.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
+	if c.Log == nil {
+		c.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
+	}
 	e, err := kinesis.Open(t.Context(), c, house)
 	if err != nil {
 		t.Fatal(err)

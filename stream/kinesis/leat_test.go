@@ -217,3 +217,47 @@ func TestExpiredRecordsAreAGap(t *testing.T) {
 		stop()
 	})
 }
+
+// The rest of a closed shard that has expired before it was read is a gap; of a shard that is gone as a whole Read says so.
+func TestTheExpiredRestOfAClosedShardIsAGap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, stop := virtualLeat(t, kinesis.Config{})
+		defer stop()
+		streamtest.Create(t, e, "s", 1)
+		first := streamtest.Put(t, e, "s", leat.Event{PartitionKey: "k", Data: []byte("read")})[0].Sequence
+		put(t, e, "s", leat.Event{PartitionKey: "k", Data: []byte("missed")})
+		drained(t, e)
+		time.Sleep(20 * time.Hour)
+		shards, err := e.Shards(t.Context(), "s")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Split(t.Context(), "s", 0, shards[0].Range.Middle()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Hour)
+		r, err := e.Read(t.Context(), "s", 0, stream.After(first))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var gap *stream.GapError
+		if _, err := r.Next(t.Context(), stream.Limit{}); !errors.As(err, &gap) || gap.Reason != stream.GapExpired || gap.From.Compare(first) <= 0 {
+			t.Fatalf("got %v, want a gap", err)
+		}
+		if _, err := r.Next(t.Context(), stream.Limit{}); !errors.Is(err, io.EOF) {
+			t.Errorf("behind it: %v", err)
+		}
+		r.Close()
+		if r, err = e.Read(t.Context(), "s", 0, stream.After(gap.To)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.Next(t.Context(), stream.Limit{}); !errors.Is(err, io.EOF) {
+			t.Errorf("from its end on: %v", err)
+		}
+		r.Close()
+		time.Sleep(20 * time.Hour)
+		if _, err := e.Read(t.Context(), "s", 0, stream.After(first)); !errors.Is(err, stream.ErrNoShard) {
+			t.Errorf("a shard that has expired: %v", err)
+		}
+	})
+}

@@ -201,7 +201,7 @@ func (r *reader) Next(ctx context.Context, limit stream.Limit) (leat.Batch, erro
 	limit = limit.WithDefaults()
 	for len(r.ready) == 0 {
 		if r.ended {
-			return leat.Batch{}, io.EOF
+			return leat.Batch{}, r.over()
 		}
 		p, err := r.feed.next(ctx, limit.NoWait)
 		if err != nil {
@@ -235,6 +235,20 @@ func (r *reader) missing() *stream.GapError {
 		Stream: r.stream, Shard: r.shard, Reason: stream.GapExpired,
 		From: leat.NewSequence(r.shard, from.Created(), from.Index()+1, from.Arrived()),
 		To:   leat.NewSequence(r.shard, from.Created(), first.Index()-1, first.Arrived()),
+	}
+}
+
+// over returns io.EOF, or before that the gap up to the end of a shard of which nothing was left to read.
+func (r *reader) over() error {
+	const last = 1<<63 - 1 // the index of the ending number of a closed shard
+	if !r.gap || r.start.Index() >= last {
+		return io.EOF
+	}
+	r.gap = false
+	return &stream.GapError{
+		Stream: r.stream, Shard: r.shard, Reason: stream.GapExpired,
+		From: leat.NewSequence(r.shard, r.start.Created(), r.start.Index()+1, r.start.Arrived()),
+		To:   leat.NewSequence(r.shard, r.start.Created(), last, r.opened),
 	}
 }
 

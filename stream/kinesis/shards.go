@@ -51,17 +51,15 @@ func (f *forwarder) keepMap(ctx context.Context) {
 		asked := time.Now()
 		m, err := f.e.describe(ctx, f.name)
 		if code := errorCode(err); code == "AccessDeniedException" {
-			f.log.Warn("the shards of a stream may not be listed; its records are sent without regard to them", "stream", f.name, "error", err)
+			if !f.shards.blind { // which only remap changes
+				f.log.Warn("the shards of a stream may not be listed; its records are sent without regard to them", "stream", f.name, "error", err)
+			}
 			m, err = blindMap(), nil
 		}
 		pause := mapAge
 		if err == nil {
 			fails = 0
-			f.mu.Lock()
-			f.remap(m, time.Now())
-			f.mu.Unlock()
-			signal(f.wake)
-			signal(f.moved)
+			f.described(m, time.Now())
 		} else if ctx.Err() == nil {
 			fails++
 			pause = jitter(time.Second, fails, 30*time.Second)
@@ -80,14 +78,29 @@ func (f *forwarder) keepMap(ctx context.Context) {
 	}
 }
 
+func (f *forwarder) described(m shardMap, now time.Time) {
+	f.mu.Lock()
+	f.remap(m, now)
+	f.blind = ""
+	since := f.unlisted.since
+	if f.unlisted.end() {
+		f.log.Info("the shards of a stream are known again", "stream", f.name, "after", lasted(since, now), "failures", f.unlisted.fails)
+	}
+	f.mu.Unlock()
+	signal(f.wake)
+	signal(f.moved)
+}
+
+// cannotDescribe tells that the shards cannot be listed, unless it is told already that nothing goes.
 func (f *forwarder) cannotDescribe(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.reason == "" {
-		f.log.Warn("the shards of a stream cannot be listed; its events stay on the disk and are sent later", "stream", f.name, "error", err)
-	}
 	if len(f.lanes) == 0 {
-		f.reason = err.Error()
+		f.blind = err.Error()
+	}
+	if f.reason == "" && f.unlisted.fail(time.Now()) {
+		f.log.Warn("the shards of a stream cannot be listed; its events wait, or go where they went before", "stream", f.name, "failures", f.unlisted.fails,
+			"error", err)
 	}
 }
 
@@ -196,8 +209,11 @@ func errorCode(err error) string {
 	return ""
 }
 
-// mend adds the sentinel of package stream that an error of the SDK stands for.
+// mend adds the sentinel of package stream that an error of the SDK stands for, and takes away what hides that there are no credentials.
 func mend(err error) error {
+	if none := (*noCredentialsError)(nil); errors.As(err, &none) {
+		return none // what the SDK puts before it says nothing more
+	}
 	switch errorCode(err) {
 	case "ResourceNotFoundException":
 		return fmt.Errorf("%w in Kinesis; with create: true the engine makes it: %w", stream.ErrNoStream, err)

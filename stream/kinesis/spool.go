@@ -227,8 +227,7 @@ func (f *forwarder) writeMark(ctx context.Context, stored stream.Mark, written m
 	if len(letters) > 0 {
 		put := stream.Put{Stream: refusedName(f.name), Source: f.name}
 		for _, l := range letters {
-			f.log.Error("Kinesis will never take an event; it is kept in the stream of refused events",
-				"stream", f.name, "refused", refusedName(f.name), "partition_key", l.item.record.PartitionKey, "bytes", l.item.size, "reason", l.why)
+			f.logLetter(&l)
 			put.Events = append(put.Events, f.envelope(l))
 		}
 		c.Puts = []stream.Put{put}
@@ -259,6 +258,15 @@ func (f *forwarder) writeMark(ctx context.Context, stored stream.Mark, written m
 		signal(f.moved)
 	}
 	return stored, now, nil
+}
+
+func (f *forwarder) logLetter(l *letter) {
+	attrs := []any{"stream", f.name, "partition_key", l.item.record.PartitionKey, "bytes", l.item.size, "reason", l.why}
+	if f.e.config.Passing {
+		f.log.Error("Kinesis will never take an event", attrs...)
+		return
+	}
+	f.log.Error("Kinesis will never take an event; it is kept in the stream of refused events", append(attrs, "refused", refusedName(f.name))...)
 }
 
 // lettersBytes is how many bytes of letters go into one commit of the house, roughly: it takes 32 MiB.

@@ -1,6 +1,7 @@
 package kinesis
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -80,14 +81,14 @@ func (f *forwarder) status() Status {
 	there := f.backlog.all()
 	s := Status{
 		Stream: f.name, State: Forwarding, Records: max(0, there.records), Bytes: max(0, there.bytes), Flying: f.flying, Shards: len(f.lanes),
-		Reason: f.reason, Counters: f.counters,
+		Reason: cmp.Or(f.reason, f.blind), Counters: f.counters,
 	}
 	s.Counters.Errors = maps.Clone(f.counters.Errors)
 	if f.head < len(f.window) {
 		s.Age = max(0, time.Since(f.window[f.head].record.Arrived))
 	}
 	switch {
-	case f.reason != "":
+	case s.Reason != "":
 		s.State = Failing
 	case s.Age > max(f.e.config.Wait, time.Second):
 		s.State = Spooling

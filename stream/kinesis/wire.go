@@ -9,8 +9,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -59,9 +61,15 @@ func (w *wire) put(ctx context.Context, stream string, entries []entry) (reply, 
 	if err != nil {
 		return reply{}, err
 	}
+	var connected atomic.Bool
+	req = req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }}))
 	response, err := w.client.Do(req) // body is not used again after an error: it may still be read
 	if err != nil {
-		return reply{}, &requestError{class: lost, message: strings.TrimPrefix(err.Error(), "Post \""+w.url+"\": ")}
+		failed := &requestError{class: lost, message: strings.TrimPrefix(err.Error(), "Post \""+w.url+"\": ")}
+		if !connected.Load() {
+			failed.class = unreachable
+		}
+		return reply{}, failed
 	}
 	defer response.Body.Close()
 	answer, err := w.read(response)
@@ -141,8 +149,8 @@ func (w *wire) read(response *http.Response) (reply, error) {
 
 // renew throws the credentials away, so that the next request fetches new ones.
 func (w *wire) renew() {
-	if cache, ok := w.credentials.(*aws.CredentialsCache); ok {
-		cache.Invalidate()
+	if known, ok := w.credentials.(interface{ Invalidate() }); ok {
+		known.Invalidate()
 	}
 }
 
@@ -152,12 +160,20 @@ type class uint8
 const (
 	transient   class = iota // try again: nothing was stored
 	lost                     // try again: what was sent may be stored
+	unreachable              // try again: there was no connection, so nothing was sent
 	throttled                // try again, slower
 	unsigned                 // new credentials, then as refused
 	refused                  // somebody must mend something; ask now and then
 	unreadable               // the request itself is wrong: one of its records is
-	interrupted              // the work ended
 )
+
+// String names the classes of failures that have no code of Kinesis.
+func (c class) String() string {
+	if c == unreachable {
+		return "unreachable"
+	}
+	return "lost"
+}
 
 // requestError is the failure of a whole request.
 type requestError struct {
