@@ -35,16 +35,17 @@ type Producer struct {
 	stats counters
 	slot  chan struct{} // holds the right to commit
 
-	mu      sync.Mutex
-	window  *window
-	queue   []*gathering          // what is not durable yet, the oldest first; only the last one takes more
-	mark    source.Mark           // as the last delivery has left it
-	long    bool                  // the last cursor was too long
-	state   func() []stream.Entry // of the last delivery that had one
-	epoch   uint64
-	broken  error // the first failure: what came after it is not stored either
-	waiting int   // how many Puts wait
-	call    *call // the commit that is under way
+	mu       sync.Mutex
+	window   *window
+	queue    []*gathering          // what is not durable yet, the oldest first; only the last one takes more
+	mark     source.Mark           // as the last delivery has left it
+	long     bool                  // the last cursor was too long
+	longTold time.Time             // when that was last told
+	state    func() []stream.Entry // of the last delivery that had one
+	epoch    uint64
+	broken   error // the first failure: what came after it is not stored either
+	waiting  int   // how many Puts wait
+	call     *call // the commit that is under way
 }
 
 // Remember bounds the de-duplication window.
@@ -211,7 +212,8 @@ func (p *Producer) move(change func(*source.Mark, bool) []stream.Put, repeats bo
 	n := len(p.mark.Cursor)
 	if n > source.MaxCursor {
 		p.mark.Cursor, p.mark.Time = before.Cursor, before.Time
-		if !p.long {
+		if now := time.Now(); !p.long && now.Sub(p.longTold) >= time.Minute {
+			p.longTold = now
 			p.log().Warn("a cursor is too long and is not used; the source resumes from the one before it",
 				"source", p.Source, "bytes", n, "limit", source.MaxCursor)
 		}

@@ -90,6 +90,30 @@ func (m *Manager) tell(g *Gap) {
 	m.log.Warn("gap: the provider did not deliver this", "from", g.From, "to", g.To, "how", g.How, "reason", g.Reason)
 }
 
+// skippedEvery bounds how often messages that were left out for the same reason are logged: a provider may send nothing else. Each of them is a record all the same.
+const skippedEvery = 10 * time.Second
+
+// skipLine is what was logged of messages that were left out for one reason.
+type skipLine struct {
+	told time.Time
+	more int64 // since then
+}
+
+// tellSkipped logs a message that was left out, unless others were just now. The caller holds mu.
+func (m *Manager) tellSkipped(g *Gap) {
+	if m.skips == nil {
+		m.skips = map[string]skipLine{}
+	}
+	line := m.skips[g.How]
+	if !line.told.IsZero() && g.To.Sub(line.told) < skippedEvery {
+		line.more++
+		m.skips[g.How] = line
+		return
+	}
+	m.skips[g.How] = skipLine{told: g.To}
+	m.log.Warn("gap: the provider did not deliver this", "from", g.From, "to", g.To, "how", g.How, "reason", g.Reason, "more_before", line.more)
+}
+
 // missing writes down what the gap rule has found. The caller holds mu.
 func (m *Manager) missing(puts []stream.Put, now time.Time) []stream.Put {
 	if m.counts == nil {
@@ -151,7 +175,11 @@ func (m *Manager) counted(d Delivery, seen []observation) Delivery {
 		return d
 	}
 	if !m.Settings.GapRule.perConnection() { // what came over another connection counts here, too
-		d.Dropped = func(event int) { seen[event].known = true }
+		dropped := d.Dropped
+		d.Dropped = func(event int) {
+			seen[event].known = true
+			dropped(event)
+		}
 	}
 	move := d.Move
 	d.Move = func(mark *Mark, known bool) []stream.Put {

@@ -51,6 +51,8 @@ type Manager struct {
 	empty    bool       // that there are messages without content has been told
 	strange  bool       // the same of messages of an unknown kind
 	late     time.Time  // when late acknowledgements were last told
+	doubts   doubts
+	skips    map[string]skipLine // by reason, of which there are few
 	status   Status
 	failure  error // of the Producer
 	stop     context.CancelFunc

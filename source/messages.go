@@ -119,6 +119,11 @@ func (m *Messages) ended(ctx context.Context, cause error) error {
 	if err := m.scan(ctx); err != nil {
 		return err
 	}
+	if m.skipping { // its end has not come, and it is too large all the same
+		if err := m.tooLarge(ctx, m.size); err != nil {
+			return err
+		}
+	}
 	switch rest := m.chunk[m.start:]; {
 	case m.silent.Load():
 		cause = &EndError{Kind: EndStall, Reason: "nothing received for " + setting.FormatDuration(m.Silence)}

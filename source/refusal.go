@@ -17,6 +17,7 @@ import (
 // to hold none, or a text of ours.
 var (
 	errHandshake = errors.New("the provider did not answer as expected, or sent us to an address that is none")
+	errHead      = fmt.Errorf("the head of the answer is longer than %d bytes", maxHead)
 	errPlain     = errors.New("the provider does not speak TLS: is the s in wss:// or https:// one too many?")
 )
 
@@ -83,6 +84,8 @@ func Tellable(err error) error {
 		return network
 	case errors.As(err, &record), strings.Contains(err.Error(), "HTTP response to HTTPS client"):
 		return errPlain
+	case strings.Contains(err.Error(), "response headers exceeded"):
+		return errHead
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return io.ErrUnexpectedEOF
 	}

@@ -28,10 +28,13 @@ type session struct {
 
 	closing atomic.Pointer[EndKind] // why we closed it ourselves
 	waiting atomic.Bool             // for the provider
+	since   atomic.Int64            // when waiting began, in Unix nanoseconds
+	partly  atomic.Bool             // it is closed because a message does not become whole
 
 	// Owned by serve: what tells messages that are left out from each other.
-	place   uint64 // of the last event
-	skipped int    // since then
+	place   uint64      // of the last event
+	reached leat.Cursor // of the last delivery, if it is short
+	skipped int         // since then
 
 	// Guarded by the Manager's mutex.
 	span   *span
@@ -40,6 +43,7 @@ type session struct {
 	last   time.Time // last data
 	events int64
 	noted  Signs // what has been taken of the counts
+	fresh  bool  // it has brought something that was not known
 }
 
 // start registers a connection and begins to read it. Its events are stored after those of the one before it, which may be nil.
@@ -101,6 +105,7 @@ func (s *session) serve(ctx context.Context, before *session) {
 	stall.Stop()
 	defer stall.Stop()
 	for {
+		s.since.Store(time.Now().UnixNano())
 		s.waiting.Store(true)
 		if s.m.Settings.Stall != setting.Off {
 			stall.Reset(s.m.Settings.Stall) // it runs only while we wait for the provider
@@ -126,6 +131,9 @@ func (s *session) serve(ctx context.Context, before *session) {
 	}
 }
 
+// A message may be on its way for longestMessage times the stall time, if it does move: a provider can send a byte a minute for ever.
+const longestMessage = 10
+
 // stalled ends the connection, unless a long message is on its way.
 func (s *session) stalled(again *time.Timer) {
 	if !s.waiting.Load() {
@@ -133,8 +141,10 @@ func (s *session) stalled(again *time.Timer) {
 	}
 	if w, ok := s.conn.(Watched); ok {
 		if left := s.m.Settings.Stall - time.Since(w.Signs().Progress); left > 0 {
-			again.Reset(left)
-			return
+			if s.partly.Store(time.Since(time.Unix(0, s.since.Load())) >= longestMessage*s.m.Settings.Stall); !s.partly.Load() {
+				again.Reset(left)
+				return
+			}
 		}
 	}
 	s.close(EndStall)
@@ -255,6 +265,9 @@ func (s *session) why(err error) *EndError {
 		end := &EndError{Kind: *kind}
 		if *kind == EndStall {
 			end.Reason = "no data for " + setting.FormatDuration(s.m.Settings.Stall)
+			if s.partly.Load() {
+				end.Reason = "a message that began to arrive is still not whole after " + setting.FormatDuration(longestMessage*s.m.Settings.Stall)
+			}
 		}
 		return end
 	}

@@ -22,7 +22,7 @@ type Settings struct {
 	MaxAge time.Duration `yaml:"max_age" default:"off" min:"1s"`
 
 	// A connection that brings no data for so long is replaced, and the time since its last data counts as a gap unless another
-	// connection covers it. At least 1s. "off": never; for feeds that may be silent, where answers to pings have to do.
+	// connection covers it. A message that keeps arriving may take ten times as long. At least 1s. "off": never; for feeds that may be silent, where answers to pings have to do.
 	Stall time.Duration `yaml:"stall" default:"60s"`
 
 	// The longest pause between two attempts to connect. After a refusal (close code 1008, most HTTP statuses from 400 to 499)

@@ -2,6 +2,7 @@ package source
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/leatstream/leat"
@@ -18,8 +19,11 @@ func (m *Manager) deliver(ctx context.Context, s *session, events []leat.Event) 
 	if m.counts != nil {
 		seen = make([]observation, len(events))
 	}
+	var odd oddities
+	now := time.Now()
 	for i := range events {
 		msg := m.mapping.apply(&events[i])
+		odd.look(&events[i], &m.mapping, now)
 		if seen != nil {
 			seen[i] = m.Settings.GapRule.look(&msg, s.name)
 		}
@@ -33,12 +37,20 @@ func (m *Manager) deliver(ctx context.Context, s *session, events []leat.Event) 
 			}
 		}
 	}
+	if m.Settings.CursorKind != greatest && m.Settings.CursorOverlap.IsZero() && goesBack(s.reached, last.cursor) {
+		odd[doubtBack]++
+	}
 	signs := s.signs()
 	leads := false
-	err := m.Producer.Put(ctx, m.counted(Delivery{Events: events, Move: func(mark *Mark, known bool) []stream.Put {
+	repeated := int64(0)
+	err := m.Producer.Put(ctx, m.counted(Delivery{Events: events, Dropped: func(int) { repeated++ }, Move: func(mark *Mark, known bool) []stream.Put {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		s.observe()
+		m.doubts.tell(m.log, &odd, now)
+		if s.fresh = s.fresh || repeated < int64(len(events)); s.fresh && len(m.sessions) == 1 {
+			m.doubts.repeated(m.log, int64(len(events)), repeated, now)
+		}
 		m.cover.prove(s.span, first, known, signs.First)
 		s.data(signs.Data, int64(len(events)))
 		if leads = m.sessions[0] == s && last.cursor != "" && m.later(mark.Cursor, last.cursor); leads {
@@ -50,6 +62,9 @@ func (m *Manager) deliver(ctx context.Context, s *session, events []leat.Event) 
 		return err
 	}
 	s.passed(events)
+	if last.cursor != "" && len(last.cursor) <= longestNumber {
+		s.reached = leat.Cursor(strings.Clone(string(last.cursor)))
+	}
 	if leads && len(last.cursor) <= MaxCursor {
 		m.mu.Lock()
 		m.at = last.kept() // not the buffer it came in
@@ -72,7 +87,7 @@ func (m *Manager) skipped(ctx context.Context, s *session, skip *SkipError) erro
 		if m.unknown(what) {
 			m.status.Skipped++
 			g := Gap{Source: m.Name, From: now, To: now, How: skip.Reason, Reason: skip.Error(), Lost: 1}
-			m.tell(&g)
+			m.tellSkipped(&g)
 			puts = m.gap(puts, g)
 		}
 		return append(puts, m.settle(mark)...)

@@ -16,6 +16,9 @@ import (
 // Dialer opens network connections, as net.Dialer.DialContext does.
 type Dialer = func(ctx context.Context, network, address string) (net.Conn, error)
 
+// maxHead bounds the status line and the header of an answer, in bytes.
+const maxHead = 64 << 10
+
 // NewTransport returns what carries HTTP to one provider. The TLS handshake and the head of an answer may take timeout, each. A nil dial is
 // the network of this machine.
 func NewTransport(timeout time.Duration, dial Dialer) *http.Transport {
@@ -25,7 +28,7 @@ func NewTransport(timeout time.Duration, dial Dialer) *http.Transport {
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(8)},
 		TLSHandshakeTimeout:    timeout,
 		ResponseHeaderTimeout:  timeout,
-		MaxResponseHeaderBytes: 64 << 10,
+		MaxResponseHeaderBytes: maxHead,
 		IdleConnTimeout:        timeout,
 	}
 }

@@ -109,11 +109,8 @@ func (p progress) Read(b []byte) (int, error) {
 // discard reads past the rest of a message, up to a bound.
 func (c *conn) discard(r io.Reader, size int64) (*source.SkipError, error) {
 	n, err := io.Copy(io.Discard, io.LimitReader(r, c.most))
-	if err != nil {
-		return nil, err
-	}
 	size += n
-	if n == c.most {
+	if err == nil && n == c.most {
 		err = &source.EndError{Kind: source.EndProtocol, Reason: fmt.Sprintf("a message of more than %d bytes", c.most)}
 	}
 	return &source.SkipError{Reason: "too_large", Bytes: size, Detail: "the limit is " + c.config.MaxMessage.String()}, err
