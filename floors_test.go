@@ -58,6 +58,7 @@ var floors = map[string][]string{
 	"kinesisapi/": {"stream"}, // parts of the API that know no server
 
 	"test/clients": {},
+	"test/hostile": {},
 
 	"internal/bench": {"source", "source/websocket", "producer", "stream", "stream/local", "stream/remote", "stream/kinesis", "internal/provider"},
 

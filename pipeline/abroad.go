@@ -26,7 +26,7 @@ func (p *Pipeline) openKinesis(ctx context.Context, c *config.Config, log *slog.
 		k.Streams = append(k.Streams, c.Streams[i].Name)
 	}
 	for i := range c.Sources {
-		if !c.Sources[i].Settings.EventID.IsZero() {
+		if c.Sources[i].Settings.Identified(c.Sources[i].Adapter) {
 			k.Remember = max(k.Remember, c.Sources[i].Settings.DedupeWindow)
 		}
 	}

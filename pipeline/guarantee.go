@@ -63,7 +63,7 @@ func Guarantees(c *config.Config) []Guarantee {
 
 func into(s *config.Source, abroad bool) Guarantee {
 	g := Guarantee{Edge: fmt.Sprintf("source %s -> stream %s", s.Name, s.Stream)}
-	ids, replay := !s.Settings.EventID.IsZero(), !s.Settings.Cursor.IsZero()
+	ids, replay := s.Settings.Identified(s.Adapter), !s.Settings.Cursor.IsZero()
 	switch {
 	case !replay:
 		g.Step, g.Reason = BestEffort, "the source has no cursor: what the provider sends while no connection is up is lost, and recorded as a gap"

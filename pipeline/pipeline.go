@@ -147,7 +147,7 @@ func (p *Pipeline) source(c *config.Source, grace time.Duration) error {
 	feed := &producer.Producer{
 		Engine: p.Streams(), Stream: c.Stream, Source: c.Name, Gaps: gapStream(c.Name), Settings: c.Batch, Log: p.log,
 	}
-	if !c.Settings.EventID.IsZero() {
+	if c.Settings.Identified(c.Adapter) {
 		feed.Remember = producer.Remember{Window: c.Settings.DedupeWindow, Events: c.Settings.DedupeEvents}
 	}
 	p.producers = append(p.producers, feed)

@@ -101,6 +101,12 @@ type Settings struct {
 	DedupeEvents int `yaml:"dedupe_events" default:"1000000" min:"1000" max:"100000000"`
 }
 
+// Identified reports whether events have an identity: by event_id, or by the source or its settings, where that is an Identifier.
+func (s *Settings) Identified(adapter any) bool {
+	own, ok := adapter.(Identifier)
+	return !s.EventID.IsZero() || ok && own.Identifies()
+}
+
 // inclusive is the cursor_mode of a provider that begins with the event of the cursor. Anything else counts as exclusive.
 const inclusive = "inclusive"
 

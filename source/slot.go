@@ -68,7 +68,7 @@ func (s *slot) watch(ctx, late context.Context, current *session, age time.Durat
 
 // renew replaces a connection that lives, and returns its successor if there is one already.
 func (s *slot) renew(ctx, late context.Context, current *session) *session {
-	if !s.m.Settings.EventID.IsZero() {
+	if s.m.Settings.Identified(s.m.Source) {
 		return s.replace(ctx, late, current)
 	}
 	current.close(EndRotation) // without identities both would be stored: a short gap is the lesser evil, and it is reported
@@ -97,7 +97,7 @@ func (s *slot) gone(current *session) <-chan struct{} {
 	settings := &s.m.Settings
 	r, returns := s.m.Source.(Returner)
 	back := !settings.Cursor.IsZero() || returns && r.Returns()
-	if !ended(s.draining) || back && settings.EventID.IsZero() {
+	if !ended(s.draining) || back && !settings.Identified(s.m.Source) {
 		return nil
 	}
 	return current.gone

@@ -90,6 +90,12 @@ type Returner interface {
 	Returns() bool
 }
 
+// Identifier is implemented by a Source, and by its settings, whose connections may set the identity of their events without the event_id of Settings.
+type Identifier interface {
+	// Identifies reports whether they do.
+	Identifies() bool
+}
+
 // Continuer is implemented by a Conn that can know whether the provider goes on where the last connection was left.
 type Continuer interface {
 	// Continues reports whether it does, if that is known. Where it is not, a cursor that was asked for has to do.

@@ -28,7 +28,7 @@ func memoryFor(c *config.Config) int64 {
 	for i := range c.Sources {
 		s := &c.Sources[i].Settings
 		connections += s.Connections
-		if !s.EventID.IsZero() {
+		if s.Identified(c.Sources[i].Adapter) {
 			n += int64(s.DedupeEvents) * identityMemory
 		}
 	}

@@ -61,3 +61,6 @@ func (c *Config) Check() error {
 
 // Returns implements source.Returner.
 func (c *Config) Returns() bool { return c.ID != "none" }
+
+// Identifies implements source.Identifier.
+func (c *Config) Identifies() bool { return c.ID == "event_id" }

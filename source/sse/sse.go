@@ -28,6 +28,9 @@ type Source struct {
 // Returns implements source.Returner.
 func (s *Source) Returns() bool { return s.Config.Returns() }
 
+// Identifies implements source.Identifier.
+func (s *Source) Identifies() bool { return s.Config.Identifies() }
+
 // Open implements source.Source.
 func (s *Source) Open(ctx context.Context, after leat.Cursor) (source.Conn, error) {
 	s.once.Do(func() {

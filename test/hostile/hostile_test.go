@@ -261,7 +261,7 @@ func (h *trouble) section(address string) string {
 	default:
 		usual = "url: http://" + address + "/\n    timeout: 1s"
 	}
-	text := fmt.Sprintf("  - name: %s\n    type: %s\n    stream: noise\n    stall: 2s\n    dedupe_events: 20000\n    %s\n", h.name, kind, usual)
+	text := fmt.Sprintf("  - name: %s\n    type: %s\n    stream: noise\n    stall: 1s\n    dedupe_events: 20000\n    %s\n", h.name, kind, usual)
 	if h.more != "" {
 		text += "    " + h.more + "\n"
 	}
@@ -354,7 +354,7 @@ func (p *process) finish(feed *provider.Ticker, patience time.Time) int64 {
 	produced := feed.Stop()
 	for time.Now().Before(patience) {
 		s, err := p.status()
-		if err == nil && s.Sources[0].Stored >= produced-1 {
+		if err == nil && s.Sources[0].Stored >= feed.Counts().Sent {
 			break
 		}
 		_ = wait.For(p.t.Context(), 20*time.Millisecond)
