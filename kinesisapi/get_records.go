@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/leatstream/leat"
+	"github.com/leatstream/leat/internal/jsontext"
 	"github.com/leatstream/leat/kinesisapi/iterator"
 	"github.com/leatstream/leat/stream"
 )
@@ -211,7 +212,7 @@ func (g *getting) appendJSON(next string) {
 		out = appendJSON(out, &g.children)
 	} else {
 		out = append(out, `,"NextShardIterator":`...)
-		out = appendJSONString(out, next)
+		out = jsontext.AppendString(out, next)
 	}
 	out = append(out, `,"Records":[`...)
 	out = appendJSONRecords(out, records, g.v.meta.encryption())
@@ -232,7 +233,7 @@ func appendJSONRecords(out []byte, records []leat.Record, encryption string) []b
 		out = appendBase64(out, r.Data)
 		if r.PartitionKey != "" {
 			out = append(out, `,"PartitionKey":`...)
-			out = appendJSONString(out, r.PartitionKey)
+			out = jsontext.AppendString(out, r.PartitionKey)
 		}
 		out = append(out, `,"SequenceNumber":"`...)
 		out = appendSequence(out, r.Sequence)

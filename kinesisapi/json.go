@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/leatstream/leat/internal/jsontext"
 )
 
 // Bounds on bodies that are not what this API needs: a body that is nested deeper or holds more values is taken for one that does not parse.
@@ -288,7 +290,7 @@ func appendJSON(out []byte, v *value) []byte {
 	case kindTime:
 		return appendSeconds(out, int64(v.number))
 	case kindString:
-		return appendJSONString(out, v.text)
+		return jsontext.AppendString(out, v.text)
 	case kindBlob:
 		return appendBase64(out, v.blob)
 	case kindList:
@@ -307,7 +309,7 @@ func appendJSON(out []byte, v *value) []byte {
 		if i > 0 {
 			out = append(out, ',')
 		}
-		out = appendJSONString(out, v.fields[i].name)
+		out = jsontext.AppendString(out, v.fields[i].name)
 		out = append(out, ':')
 		out = appendJSON(out, &v.fields[i].value)
 	}
@@ -323,41 +325,6 @@ func appendBase64(out, data []byte) []byte {
 // appendSeconds appends a time as seconds since 1970, with milliseconds as decimals.
 func appendSeconds(out []byte, ms int64) []byte {
 	return strconv.AppendFloat(out, float64(ms)/1000, 'f', -1, 64)
-}
-
-// appendJSONString appends s in quotes. What is not UTF-8 becomes U+FFFD.
-func appendJSONString(out []byte, s string) []byte {
-	const hex = "0123456789abcdef"
-	out = append(out, '"')
-	start := 0
-	for i := 0; i < len(s); {
-		c := s[i]
-		if c >= utf8.RuneSelf {
-			r, size := utf8.DecodeRuneInString(s[i:])
-			if r == utf8.RuneError && size == 1 {
-				out = append(out, s[start:i]...)
-				out = append(out, "\uFFFD"...)
-				start = i + 1
-			}
-			i += size
-			continue
-		}
-		if c >= 0x20 && c != '"' && c != '\\' {
-			i++
-			continue
-		}
-		out = append(out, s[start:i]...)
-		switch c {
-		case '"', '\\':
-			out = append(out, '\\', c)
-		default:
-			out = append(out, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
-		}
-		i++
-		start = i
-	}
-	out = append(out, s[start:]...)
-	return append(out, '"')
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/leatstream/leat/internal/jsontext"
 )
 
 // maxParts is how many messages may be under way at once.
@@ -128,7 +130,7 @@ func (o *aisObject) number(name string, value, scale float64) {
 func (o *aisObject) string(name, value string) {
 	if value != "" {
 		o.name(name)
-		o.out = appendString(o.out, []byte(value))
+		o.out = jsontext.AppendString(o.out, []byte(value))
 	}
 }
 

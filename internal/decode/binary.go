@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+
+	"github.com/leatstream/leat/internal/jsontext"
 )
 
 // maxDepth is how deep a message may be nested.
@@ -95,7 +97,7 @@ func (t *transcript) object(more func(i uint64) (bool, error), item func() error
 		}
 		if t.out[start] != '"' {
 			name := bytes.Clone(t.out[start:])
-			t.out = appendString(t.out[:start], name)
+			t.out = jsontext.AppendString(t.out[:start], name)
 		}
 		t.out = append(t.out, ':')
 		if err := item(); err != nil {

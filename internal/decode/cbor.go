@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+
+	"github.com/leatstream/leat/internal/jsontext"
 )
 
 // maxInteger is how many bytes a number may have to be written as one.
@@ -64,7 +66,7 @@ func (s cborStage) items(c *cbor) error {
 	}
 	for i, name := range s.names {
 		c.out = append(c.out, "{,"[min(i, 1)])
-		c.out = append(appendString(c.out, []byte(name)), ':')
+		c.out = append(jsontext.AppendString(c.out, []byte(name)), ':')
 		if err := c.item(); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
@@ -117,7 +119,7 @@ func (c *cbor) value() error {
 			return err
 		}
 		if major == cborText {
-			c.out = appendString(c.out, data)
+			c.out = jsontext.AppendString(c.out, data)
 		} else {
 			c.out = appendBytes(c.out, data)
 		}

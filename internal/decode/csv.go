@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"unicode/utf8"
+
+	"github.com/leatstream/leat/internal/jsontext"
 )
 
 // csvStage makes an object of each row; of several rows a list of objects.
@@ -96,11 +98,11 @@ func (s csvStage) row(out []byte, row []string) []byte {
 			out = append(out, ',')
 		}
 		first = false
-		out = append(appendString(out, asBytes(s.columns[i])), ':')
+		out = append(jsontext.AppendString(out, asBytes(s.columns[i])), ':')
 		if s.numbers && isNumber(field) {
 			out = append(out, field...)
 		} else {
-			out = appendString(out, asBytes(field))
+			out = jsontext.AppendString(out, asBytes(field))
 		}
 	}
 	return append(out, '}')

@@ -6,6 +6,8 @@ import (
 	"math"
 	"strconv"
 	"time"
+
+	"github.com/leatstream/leat/internal/jsontext"
 )
 
 // msgpackStage writes MessagePack as JSON.
@@ -111,7 +113,7 @@ func (m *msgpack) signed(size int) error {
 
 func (m *msgpack) text(n uint64) error {
 	data, err := m.take(n)
-	m.out = appendString(m.out, data)
+	m.out = jsontext.AppendString(m.out, data)
 	return err
 }
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+
+	"github.com/leatstream/leat/internal/jsontext"
 )
 
 // nmeaStage makes an object of a sentence of NMEA 0183, with its tag block if there is one:
@@ -108,21 +110,21 @@ func checked(in []byte) ([]byte, error) {
 // write appends an object without its end.
 func (s *sentence) write(out []byte) []byte {
 	out = append(out, `{"talker":`...)
-	out = appendString(out, s.talker)
+	out = jsontext.AppendString(out, s.talker)
 	out = append(out, `,"type":`...)
-	out = appendString(out, s.kind)
+	out = jsontext.AppendString(out, s.kind)
 	out = append(out, `,"fields":[`...)
 	for i, field := range s.fields {
 		if i > 0 {
 			out = append(out, ',')
 		}
-		out = appendString(out, field)
+		out = jsontext.AppendString(out, field)
 	}
 	out = append(out, ']')
 	for i := 0; i < len(s.tag); i += 2 {
 		out = append(out, []string{`,"tag":{`, `,`}[min(i, 1)]...)
-		out = append(appendString(out, s.tag[i]), ':')
-		out = appendString(out, s.tag[i+1])
+		out = append(jsontext.AppendString(out, s.tag[i]), ':')
+		out = jsontext.AppendString(out, s.tag[i+1])
 	}
 	if len(s.tag) > 0 {
 		out = append(out, '}')

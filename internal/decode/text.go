@@ -7,7 +7,6 @@ import (
 	"errors"
 	"math"
 	"strconv"
-	"unicode/utf8"
 	"unsafe"
 
 	"github.com/leatstream/leat/internal/expression"
@@ -91,46 +90,6 @@ func unquoted(quoted []byte) ([]byte, error) {
 func asText(data []byte) string { return unsafe.String(unsafe.SliceData(data), len(data)) }
 
 func asBytes(text string) []byte { return unsafe.Slice(unsafe.StringData(text), len(text)) }
-
-const hexDigits = "0123456789abcdef"
-
-// appendString appends text as a JSON string. What is no UTF-8 becomes U+FFFD.
-func appendString(out []byte, text []byte) []byte {
-	out = append(out, '"')
-	start := 0
-	for i := 0; i < len(text); {
-		c := text[i]
-		if c >= utf8.RuneSelf {
-			r, size := utf8.DecodeRune(text[i:])
-			if r == utf8.RuneError && size == 1 {
-				out = append(append(out, text[start:i]...), "\ufffd"...)
-				start = i + 1
-			}
-			i += size
-			continue
-		}
-		if c >= ' ' && c != '"' && c != '\\' {
-			i++
-			continue
-		}
-		out = append(out, text[start:i]...)
-		switch c {
-		case '"', '\\':
-			out = append(out, '\\', c)
-		case '\n':
-			out = append(out, '\\', 'n')
-		case '\r':
-			out = append(out, '\\', 'r')
-		case '\t':
-			out = append(out, '\\', 't')
-		default:
-			out = append(out, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
-		}
-		i++
-		start = i
-	}
-	return append(append(out, text[start:]...), '"')
-}
 
 // appendFloat appends a number as JSON; null for what is no number.
 func appendFloat(out []byte, f float64, bits int) []byte {

@@ -3,9 +3,10 @@ package kinesis
 import (
 	"encoding/base64"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"strconv"
+
+	"github.com/leatstream/leat/internal/jsontext"
 )
 
 // entry is one record of a PutRecords request: one event, or several in an aggregate.
@@ -77,7 +78,7 @@ func appendJSON(b []byte, stream string, entries []entry) []byte {
 		b = append(b, `{"Data":"`...)
 		b = base64.StdEncoding.AppendEncode(b, e.data)
 		b = append(b, `","PartitionKey":`...)
-		b = appendString(b, e.key)
+		b = jsontext.AppendString(b, e.key)
 		if e.hash != "" {
 			b = append(b, `,"ExplicitHashKey":"`...)
 			b = append(append(b, e.hash...), '"')
@@ -85,19 +86,6 @@ func appendJSON(b []byte, stream string, entries []entry) []byte {
 		b = append(b, '}')
 	}
 	return append(b, "]}"...)
-}
-
-func appendString(b []byte, s string) []byte {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= 0x80 {
-			text, err := json.Marshal(s)
-			if err != nil {
-				panic(err) // a text
-			}
-			return append(b, text...)
-		}
-	}
-	return append(append(append(b, '"'), s...), '"')
 }
 
 // outcome is what became of one record of a request. Its texts share the memory of the answer.
