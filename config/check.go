@@ -18,6 +18,33 @@ func (d *decoder) check(s *scope, wrong []span) {
 		if c, ok := v.Addr().Interface().(setting.Checker); ok {
 			d.refused(s, slices.Clone(wrong), c.Check())
 		}
+		if f, ok := v.Addr().Interface().(setting.Filer); ok {
+			for _, named := range f.Files() {
+				d.readNamed(s, &named)
+			}
+		}
+	}
+}
+
+// readNamed reads a file that a field names, and reports what is wrong with it.
+func (d *decoder) readNamed(s *scope, f *setting.File) {
+	n := valueAt(s.node, f.Field)
+	if n == nil || d.failed(resolve(n)) {
+		return
+	}
+	r := report{code: codeUnreadableFile, at: d.span(n), subject: f.Field, hint: "the file must exist and be readable by the user that leat runs as"}
+	content, err := d.read(f.Path)
+	if err != nil {
+		r.message = fmt.Sprintf("%s: %v", f.Field, err)
+		d.fail(r)
+		return
+	}
+	if f.Parse == nil {
+		return
+	}
+	if err := f.Parse(content); err != nil {
+		r.code, r.hint, r.message = codeRefused, "", fmt.Sprintf("%s: %s: %v", f.Field, f.Path, err)
+		d.fail(r)
 	}
 }
 

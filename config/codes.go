@@ -98,7 +98,7 @@ var codes = []Code{
 		Right: "streams:\n  clicks:\nconsumers:\n  - name: lake\n    stream: clicks\n    start: latest\n    destination: {type: jsonl, path: out}\n",
 	}, {
 		Code: codeIdle, Severity: Warning, Title: "there are no sources and no consumers",
-		Text:  "The streams are made and kept, but nothing writes to them and nothing reads them. That is right for a data directory that only other programs look into, else a file may be missing on the command line.",
+		Text:  "The streams are made and kept, but nothing writes to them and nothing reads them. That is right for a data directory that only other programs look into (with kinesis_api there is no such warning), else a file may be missing on the command line.",
 		Wrong: "streams:\n  clicks:\n",
 		Right: "streams:\n  clicks:\nsources:\n  - {name: web, type: websocket, url: \"wss://feed.example\", stream: clicks}\n",
 	}, {
@@ -210,7 +210,7 @@ var codes = []Code{
 		Right: "streams:\n  clicks:\nsources:\n  - {name: web, type: websocket, url: \"wss://feed.example\", stream: clicks}\n",
 	}, {
 		Code: codeUnreadableFile, Severity: Error, Title: "a file that the configuration refers to cannot be read",
-		Text:  "${file:/path} and ${credential:name} are read when the configuration is loaded, by the user that leat runs as. The file must be a regular file of at most 1 MiB. For ${credential:name} systemd sets CREDENTIALS_DIRECTORY if the service has LoadCredential=.",
+		Text:  "${file:/path} and ${credential:name} are read when the configuration is loaded, by the user that leat runs as, and so are files that a field names, such as certificates and dictionaries. The file must be a regular file, for a reference of at most 1 MiB. For ${credential:name} systemd sets CREDENTIALS_DIRECTORY if the service has LoadCredential=.",
 		Wrong: "data: ${file:missing.txt}\n",
 		Right: "data: data\n",
 	}, {

@@ -214,6 +214,9 @@ func (d *decoder) credential(f form) (string, *report) {
 
 func (d *decoder) readSecret(text, path string) (string, *report) {
 	content, err := d.read(path)
+	if err == nil && len(content) > maxSecret {
+		err = &fs.PathError{Op: "read", Path: path, Err: errors.New("larger than 1 MiB")}
+	}
 	if err != nil {
 		return "", &report{code: codeUnreadableFile, message: fmt.Sprintf("read %s: %v", text, err), hint: "the file must exist and be readable by the user that leat runs as"}
 	}
@@ -227,10 +230,13 @@ func (d *decoder) readSecret(text, path string) (string, *report) {
 	return value, nil
 }
 
-// maxSecret is the size up to which ${file:…} reads a file.
-const maxSecret = 1 << 20
+// maxSecret is the size up to which ${file:…} reads a file, maxFile that of a file that a field names.
+const (
+	maxSecret = 1 << 20
+	maxFile   = 64 << 20
+)
 
-// readFile reads a small regular file. The error has the path and the reason.
+// readFile reads a regular file of at most maxFile bytes. The error has the path and the reason.
 func readFile(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -244,9 +250,9 @@ func readFile(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	content, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
-	if err == nil && len(content) > maxSecret {
-		err = &fs.PathError{Op: "read", Path: path, Err: errors.New("larger than 1 MiB")}
+	content, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err == nil && len(content) > maxFile {
+		err = &fs.PathError{Op: "read", Path: path, Err: errors.New("larger than 64 MiB")}
 	}
 	return content, err
 }

@@ -146,7 +146,8 @@ func (l *loader) unused(used map[string]bool) {
 
 // idle warns of a configuration that moves nothing. Where there are mistakes, they may be why.
 func (l *loader) idle(inputs []Input) {
-	if len(inputs) == 0 || len(l.sources)+len(l.readers) > 0 || l.unread || slices.ContainsFunc(l.reports, func(r report) bool { return severities[r.code] == Error }) {
+	serves := l.config.KinesisAPI != nil // whoever reaches the API writes and reads
+	if len(inputs) == 0 || len(l.sources)+len(l.readers) > 0 || serves || l.unread || slices.ContainsFunc(l.reports, func(r report) bool { return severities[r.code] == Error }) {
 		return
 	}
 	l.report(newFile(inputs[0]), report{

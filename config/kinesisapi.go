@@ -1,6 +1,9 @@
 package config
 
 import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"net"
 	"strconv"
@@ -86,6 +89,49 @@ func (k *KinesisAPI) Check() error {
 		})
 	}
 	return errors.Join(errs...)
+}
+
+// Files implements setting.Filer.
+func (k *KinesisAPI) Files() (named []setting.File) {
+	var certificate []byte
+	if k.TLS.Certificate != "" {
+		named = append(named, setting.File{Field: "tls.certificate", Path: k.TLS.Certificate, Parse: func(content []byte) error {
+			certificate = content
+			return parseCertificates(content)
+		}})
+	}
+	if k.TLS.Key != "" {
+		named = append(named, setting.File{Field: "tls.key", Path: k.TLS.Key, Parse: func(content []byte) error {
+			if parseCertificates(certificate) != nil {
+				return nil // then there is nothing that it should belong to
+			}
+			_, err := tls.X509KeyPair(certificate, content)
+			return err
+		}})
+	}
+	return named
+}
+
+// parseCertificates returns what is wrong with certificates in PEM.
+func parseCertificates(text []byte) error {
+	n := 0
+	for {
+		var block *pem.Block
+		if block, text = pem.Decode(text); block == nil {
+			break
+		}
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
+			return err
+		}
+		n++
+	}
+	if n == 0 {
+		return errors.New("no certificate in PEM is in it")
+	}
+	return nil
 }
 
 // checkKeys refuses keys that protect nothing: without a secret anyone can sign, and of two secrets of one id only one would count.

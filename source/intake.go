@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/leatstream/leat/internal/decode"
@@ -37,6 +38,16 @@ type Intake struct {
 	// What events get from messages before them, where a provider names a subscription once and then uses a number for it: {learn: [{when: event == "subscriptionStatus",
 	// key: channelID, value: pair}], of: msg[0], as: pair}.
 	Labels *Labels `yaml:"labels"`
+}
+
+// Files implements setting.Filer: the dictionaries of decode.
+func (in *Intake) Files() (named []setting.File) {
+	for i := range in.Decode {
+		if path := in.Decode[i].Dictionary(); path != "" {
+			named = append(named, setting.File{Field: "decode[" + strconv.Itoa(i) + "]." + in.Decode[i].String(), Path: path, Parse: decode.CheckDictionary})
+		}
+	}
+	return named
 }
 
 // Class is a rule that says what a message is.

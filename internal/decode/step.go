@@ -15,6 +15,7 @@ import (
 // The zero Step does nothing. It is immutable and safe for concurrent use.
 type Step struct {
 	name  string
+	file  string // of a dictionary; empty: none
 	build func(limit int) (stage, error)
 }
 
@@ -49,7 +50,23 @@ func NewStep(name string, option any) (Step, error) {
 	if err != nil {
 		return Step{}, fmt.Errorf("%s: %w", name, err)
 	}
-	return Step{name, build}, nil
+	s := Step{name: name, build: build}
+	if name == "zstd" || name == "zstd_stream" {
+		s.file, _ = option.(string)
+	}
+	return s, nil
+}
+
+// Dictionary returns the file of the dictionary that the step needs, or nothing.
+func (s *Step) Dictionary() string { return s.file }
+
+// CheckDictionary returns what is wrong with the content of a dictionary.
+func CheckDictionary(content []byte) error {
+	r, err := zstdReader(nil, content, leastWindow)
+	if err == nil {
+		r.Close()
+	}
+	return err
 }
 
 // UnmarshalText implements encoding.TextUnmarshaler for a step without an option.

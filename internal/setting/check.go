@@ -29,6 +29,23 @@ type Place struct {
 	Alone bool   // only one consumer may write there
 }
 
+// Filer is implemented by a Config whose fields name files that are read when it is put to use. Package config reads them after Check, so that
+// one that is missing or holds something else is told at its place.
+type Filer interface {
+	// Files returns them, those that no field names left out. It does no I/O.
+	Files() []File
+}
+
+// File is a file that a field names.
+type File struct {
+	Field string // the yaml name of the field, as that of a FieldError
+	Path  string
+
+	// Parse returns what is wrong with the content, without the name of the file. It is called in the order of the files, and not for one
+	// that cannot be read. Nil: anything is right.
+	Parse func(content []byte) error
+}
+
 // ValueUnmarshaler is implemented by a type that takes a mapping or a list where a text may
 // stand, too; the text goes to UnmarshalText.
 type ValueUnmarshaler interface {
