@@ -11,6 +11,8 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -81,6 +83,22 @@ func dataDir(dir string) string  { return filepath.Join(dir, "data") }
 func dbFile(dir string) string   { return filepath.Join(dir, "events.db") }
 func filesDir(dir string) string { return filepath.Join(dir, "files") }
 
+// source is how the provider is asked, by its address.
+func (o *order) source() string {
+	if strings.HasPrefix(o.URL, "mqtt:") {
+		return fmt.Sprintf(`type: mqtt
+    url: %q
+    client_id: torture
+    topics: [{topic: t}]`, o.URL)
+	}
+	return fmt.Sprintf(`type: websocket
+    url: %q
+    query: {cursor: "{{cursor}}"}
+    connections: %d
+    cursor: cursor
+    cursor_mode: inclusive`, o.URL, o.Connections)
+}
+
 func (o *order) config() (*config.Config, error) {
 	text := fmt.Sprintf(`
 data: %q
@@ -89,14 +107,9 @@ streams:
   events: {shards: %d}
 sources:
   - name: feed
-    type: websocket
-    url: %q
-    query: {cursor: "{{cursor}}"}
+    %s
     stream: events
-    connections: %d
     event_id: id
-    cursor: cursor
-    cursor_mode: inclusive
     partition_key: key
     dedupe_events: 20000
 consumers:
@@ -107,7 +120,7 @@ consumers:
     stream: events
     batch: {wait: %s}
     destination: {type: jsonl, path: %q, envelope: true}
-`, dataDir(o.Dir), shardCount, o.URL, o.Connections, dbFile(o.Dir), o.Files, filesDir(o.Dir))
+`, dataDir(o.Dir), shardCount, o.source(), dbFile(o.Dir), o.Files, filesDir(o.Dir))
 	c, found := config.Load([]config.Input{{Name: "torture.yaml", Text: []byte(text)}}, pipeline.Adapters(), os.LookupEnv)
 	if len(found) > 0 {
 		_ = found.Print(os.Stderr, config.PrintOptions{})
@@ -177,12 +190,9 @@ func (o *order) tell(ctx context.Context, p running) {
 	}
 }
 
-// drained reports whether the source has come to its last event and every consumer to the end of every shard.
+// drained reports whether every consumer has come to the end of every shard, and to the last event.
 func drained(ctx context.Context, e stream.Engine, last int64) (bool, error) {
-	cursor, err := loadCursor(ctx, e)
-	if err != nil || cursor < last {
-		return false, err
-	}
+	greatest := int64(0)
 	for _, consumer := range []string{tableName, filesName} {
 		for shard := range leat.ShardID(shardCount) {
 			at, err := loadCheckpoint(ctx, e, consumer, shard)
@@ -193,18 +203,35 @@ func drained(ctx context.Context, e stream.Engine, last int64) (bool, error) {
 			if at.IsZero() {
 				from = stream.Oldest()
 			}
-			r, err := e.Read(ctx, streamName, shard, from)
+			if _, ok, err := readOne(ctx, e, shard, from); err != nil || ok {
+				return false, err
+			}
+			if at.IsZero() {
+				continue
+			}
+			id, _, err := readOne(ctx, e, shard, stream.At(at))
 			if err != nil {
 				return false, err
 			}
-			b, err := r.Next(ctx, stream.Limit{Records: 1, NoWait: true})
-			r.Close()
-			if err != nil || len(b.Records) > 0 {
-				return false, err
-			}
+			greatest = max(greatest, id)
 		}
 	}
-	return true, nil
+	return greatest >= last, nil
+}
+
+// readOne returns the event at a place, if there is one.
+func readOne(ctx context.Context, e stream.Engine, shard leat.ShardID, from stream.Position) (id int64, ok bool, err error) {
+	r, err := e.Read(ctx, streamName, shard, from)
+	if err != nil {
+		return 0, false, err
+	}
+	defer r.Close()
+	b, err := r.Next(ctx, stream.Limit{Records: 1, NoWait: true})
+	if err != nil || len(b.Records) == 0 {
+		return 0, false, err
+	}
+	id, err = strconv.ParseInt(b.Records[0].ID, 10, 64)
+	return id, true, err
 }
 
 // loadCursor returns the stored cursor of the source; 0: there is none.

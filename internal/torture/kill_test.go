@@ -24,7 +24,7 @@ func randomly(most time.Duration) time.Duration { return rand.N(most + 1) }
 // rig is a provider and a directory over many lives of the process between them.
 type rig struct {
 	t        testing.TB
-	provider *numbers
+	provider feed
 	ledger   *ledger
 	usual    time.Duration // how long a start takes
 	seam     seam
@@ -36,17 +36,17 @@ type figures struct {
 	kills, unopened, unstarted, checks, looks, events, gaps int
 }
 
-func newRig(t testing.TB, dir string, s seam) *rig {
+func newRig(t testing.TB, p feed, dir string, s seam) *rig {
 	t.Helper()
 	return &rig{
-		t: t, provider: serveNumbers(t), ledger: newLedger(dir), usual: 100 * time.Millisecond,
+		t: t, provider: p, ledger: newLedger(dir), usual: 100 * time.Millisecond,
 		seam: s, files: 5 * time.Millisecond,
 	}
 }
 
 func (r *rig) start(last int64) *process {
 	return start(r.t, order{
-		Dir: r.ledger.dir, URL: r.provider.url, Connections: 1 + rand.IntN(2), Files: r.files, Seam: r.seam, Last: last,
+		Dir: r.ledger.dir, URL: r.provider.url(), Connections: 1 + rand.IntN(2), Files: r.files, Seam: r.seam, Last: last,
 	})
 }
 
@@ -126,11 +126,26 @@ func (r *rig) drain() {
 // A process that is killed at any instant, again and again, has lost nothing that it acknowledged and delivers every event once, to the
 // table and to the files. The controls show that the same harness notices when it is otherwise.
 func TestCrashByKill(t *testing.T) {
-	const series = 100 // kills over one directory
+	kills(t, websocketProvider, 100)
+	control(t, defect{provider: websocketProvider, seam: seamNone, tries: 5})
+	control(t, defect{provider: websocketProvider, seam: seamCursorFirst, tries: 600, want: errCursorAhead})
+	control(t, defect{provider: websocketProvider, seam: seamRandomName, tries: 600, want: errDuplicated})
+}
+
+// The same of a provider that forgets what is acknowledged: only what is durable may be.
+func TestCrashByKillOfWhatTheProviderForgets(t *testing.T) {
+	kills(t, brokerProvider, 50)
+	control(t, defect{provider: brokerProvider, seam: seamNone, tries: 5})
+	control(t, defect{provider: brokerProvider, seam: seamAckEarly, tries: 600, want: errLost})
+}
+
+// kills kills processes over one directory so many times, and as often over others in a long test.
+func kills(t *testing.T, provider func(testing.TB) feed, series int) {
+	t.Helper()
 	begun := time.Now()
 	var all figures
 	for n := range rounds(1) {
-		r := newRig(t, t.TempDir(), "")
+		r := newRig(t, provider(t), t.TempDir(), "")
 		for range series {
 			r.life(anyMoment(), (*process).kill)
 			if rand.IntN(8) > 0 {
@@ -149,17 +164,13 @@ func TestCrashByKill(t *testing.T) {
 	t.Logf("%d kills (%d before the start was through, %d more before the first acknowledgement), %d checks, %d looks at the living table, %d events: "+
 		"0 lost, 0 duplicated, %d gaps reported; %.1f s for 100 kills", all.kills, all.unopened, all.unstarted-all.unopened, all.checks, all.looks,
 		all.events, all.gaps, time.Since(begun).Seconds()*100/float64(all.kills))
-
-	control(t, defect{seam: seamNone, tries: 5})
-	control(t, defect{seam: seamCursorFirst, tries: 600, want: errCursorAhead})
-	control(t, defect{seam: seamRandomName, tries: 600, want: errDuplicated})
 }
 
 // A process that is killed while it makes its data directory leaves something that the next one can open.
 func TestCrashByKillBeforeThereIsAnything(t *testing.T) {
 	var all figures
 	for range rounds(10) {
-		r := newRig(t, t.TempDir(), "")
+		r := newRig(t, serveNumbers(t), t.TempDir(), "")
 		r.life(opening, (*process).kill)
 		if err := r.check(0); err != nil {
 			t.Fatal(err)
@@ -197,14 +208,18 @@ func (f *figures) add(o figures) {
 
 // defect is a run with a seeded defect.
 type defect struct {
-	seam  seam
-	tries int
-	want  error // nil: no defect
+	provider func(testing.TB) feed
+	seam     seam
+	tries    int
+	want     error // nil: no defect
 }
+
+func websocketProvider(t testing.TB) feed { return serveNumbers(t) }
+func brokerProvider(t testing.TB) feed    { return serveBroker(t) }
 
 func control(t *testing.T, c defect) {
 	t.Helper()
-	r := newRig(t, t.TempDir(), c.seam)
+	r := newRig(t, c.provider(t), t.TempDir(), c.seam)
 	for range c.tries {
 		r.life(underway, (*process).kill)
 		err := r.check(0)

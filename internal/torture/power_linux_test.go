@@ -140,7 +140,7 @@ func newPowerRig(t *testing.T, s seam) *powerRig {
 		t.SkipNow()
 	}
 	t.Cleanup(p.end)
-	p.rig = newRig(t, p.mount, s)
+	p.rig = newRig(t, serveNumbers(t), p.mount, s)
 	return p
 }
 
@@ -166,9 +166,10 @@ func (p *powerRig) attach() error {
 // before: a sync that is under way while the file system goes down may seem to succeed.
 func (p *powerRig) cut(child *process) error {
 	heard := child.stored.Load()
-	p.provider.mu.Lock()
-	learned := p.provider.learned
-	p.provider.mu.Unlock()
+	provider := p.provider.(*numbers)
+	provider.mu.Lock()
+	learned := provider.learned
+	provider.mu.Unlock()
 	if err := shutdown(p.mount); err != nil {
 		return fmt.Errorf("cut the power: %w", err)
 	}
@@ -176,9 +177,9 @@ func (p *powerRig) cut(child *process) error {
 	<-child.silent
 	_ = child.cmd.Wait() // killed, or ended because its disk was gone
 	child.stored.Store(heard)
-	p.provider.mu.Lock()
-	p.provider.learned = learned
-	p.provider.mu.Unlock()
+	provider.mu.Lock()
+	provider.learned = learned
+	provider.mu.Unlock()
 	if err := unix.Unmount(p.mount, 0); err != nil {
 		return fmt.Errorf("unmount: %w", err)
 	}

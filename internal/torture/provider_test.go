@@ -28,10 +28,24 @@ func event(n int64) (key string, data []byte) {
 	return key, fmt.Appendf(nil, `{"id":%d,"key":%q,"cursor":%d,"pad":%q}`, n, key, n, strings.Repeat(string(rune('a'+n%26)), int(sum>>8%500)))
 }
 
+// feed is a provider of the events 1, 2, 3 …
+type feed interface {
+	url() string
+
+	// acknowledged returns up to which event the provider knows that all are stored.
+	acknowledged() int64
+
+	// finish lets the stream of events end some way behind what was sent, without mischief, and returns the last event.
+	finish() int64
+}
+
+// pause is a unit of the time between bursts.
+const pause = time.Millisecond
+
 // numbers is a provider of the events 1, 2, 3 … over a WebSocket. A connection with ?cursor=n gets the events from n on, n itself again.
 // Now and then it sends some events again, and hangs up with or without a goodbye.
 type numbers struct {
-	url string
+	address string
 
 	mu       sync.Mutex
 	learned  int64 // the largest cursor that a connection presented: everything up to it was acknowledged
@@ -47,7 +61,7 @@ func serveNumbers(t testing.TB) *numbers {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &numbers{url: fmt.Sprintf("ws://%s/", l.Addr())}
+	p := &numbers{address: fmt.Sprintf("ws://%s/", l.Addr())}
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- internalprovider.Serve(ctx, l, p) }()
@@ -60,14 +74,14 @@ func serveNumbers(t testing.TB) *numbers {
 	return p
 }
 
-// acknowledged returns up to which event the provider knows that they are stored.
+func (p *numbers) url() string { return p.address }
+
 func (p *numbers) acknowledged() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.learned
 }
 
-// finish lets the stream of events end some way behind what was sent, and returns the last event.
 func (p *numbers) finish() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -116,7 +130,7 @@ func (p *numbers) send(ctx context.Context, c *websocket.Conn, next int64) {
 		if last == 0 && p.mischief(c, &next) {
 			return
 		}
-		if wait.For(ctx, rand.N(4*time.Millisecond)) != nil {
+		if wait.For(ctx, rand.N(4*pause)) != nil {
 			return
 		}
 	}

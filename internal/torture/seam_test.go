@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -21,6 +22,7 @@ import (
 	"github.com/leatstream/leat/sink/jsonl"
 	sqlsink "github.com/leatstream/leat/sink/sql"
 	"github.com/leatstream/leat/source"
+	"github.com/leatstream/leat/source/mqtt"
 	"github.com/leatstream/leat/source/websocket"
 	"github.com/leatstream/leat/stream"
 	"github.com/leatstream/leat/stream/local"
@@ -32,6 +34,7 @@ type seam string
 const (
 	seamNone        seam = "none"         // built by hand, no defect: proves that building by hand is none
 	seamCursorFirst seam = "cursor-first" // the cursor is saved in a commit of its own, before the records
+	seamAckEarly    seam = "ack-early"    // what a provider forgets is acknowledged before it is durable
 	seamRandomName  seam = "random-name"  // a file gets another name than the planned one
 	seamNoSync      seam = "no-sync"      // the disk of the engine says that it has synced and has not
 )
@@ -70,7 +73,7 @@ func openSeamed(ctx context.Context, c *config.Config, s seam, log *slog.Logger)
 		Remember: producer.Remember{Window: in.Settings.DedupeWindow, Events: in.Settings.DedupeEvents},
 	}
 	p.manager = &source.Manager{
-		Name: in.Name, Source: &websocket.Source{Config: *in.Adapter.(*websocket.Config)}, Settings: in.Settings,
+		Name: in.Name, Source: sourceOf(in, s), Settings: in.Settings,
 		Producer: p.producer, Gaps: "feed.gaps", Grace: c.Grace, Log: log,
 	}
 	for i := range c.Consumers {
@@ -83,6 +86,17 @@ func openSeamed(ctx context.Context, c *config.Config, s seam, log *slog.Logger)
 		})
 	}
 	return p, nil
+}
+
+func sourceOf(c *config.Source, s seam) source.Source {
+	if broker, ok := c.Adapter.(*mqtt.Config); ok {
+		from := &mqtt.Source{Config: *broker}
+		if s == seamAckEarly {
+			return ackEarly{from}
+		}
+		return from
+	}
+	return &websocket.Source{Config: *c.Adapter.(*websocket.Config)}
 }
 
 func (p *seamed) sink(c *config.Consumer, s seam) sink.Sink {
@@ -125,6 +139,40 @@ func (e cursorFirst) Commit(ctx context.Context, c stream.Commit) (stream.Receip
 		c.Marks = nil
 	}
 	return e.Engine.Commit(ctx, c)
+}
+
+// ackEarly is the seeded defect of a client that acknowledges what it has received: it asks for the next events, which acknowledges
+// those before, and only then hands those out.
+type ackEarly struct{ *mqtt.Source }
+
+func (s ackEarly) Open(ctx context.Context, after leat.Cursor) (source.Conn, error) {
+	c, err := s.Source.Open(ctx, after)
+	if err != nil {
+		return nil, err
+	}
+	return &early{Conn: c}, nil
+}
+
+type early struct {
+	source.Conn
+	next []leat.Event
+	err  error
+}
+
+func (c *early) Next(ctx context.Context) ([]leat.Event, error) {
+	for c.next == nil && c.err == nil {
+		c.take(ctx)
+	}
+	events, err := c.next, c.err
+	if err == nil {
+		c.take(ctx)
+	}
+	return events, err
+}
+
+func (c *early) take(ctx context.Context) {
+	events, err := c.Conn.Next(ctx)
+	c.next, c.err = slices.Clone(events), err
 }
 
 // randomName is the seeded defect that files with names of their own have: a range that is written again gets a second file.
