@@ -127,9 +127,9 @@ func TestNostrCatchesUpFromTheNewestToTheOldest(t *testing.T) {
 		}
 		write(10)
 		w.run()
-		write(20)
+		write(200)
 		w.leave()
-		write(120) // 40 minutes
+		write(450) // two and a half hours
 		y.mu.Lock()
 		y.cutAt = 50
 		y.mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/leatstream/leat/config"
+	"github.com/leatstream/leat/source"
 	"github.com/leatstream/leat/stream/kinesis"
 )
 
@@ -64,6 +65,9 @@ func Guarantees(c *config.Config) []Guarantee {
 func into(s *config.Source, abroad bool) Guarantee {
 	g := Guarantee{Edge: fmt.Sprintf("source %s -> stream %s", s.Name, s.Stream)}
 	ids, replay := s.Settings.Identified(s.Adapter), !s.Settings.Cursor.IsZero()
+	if r, ok := s.Adapter.(source.Returner); ok && r.Returns() {
+		replay = true // it knows the position by itself
+	}
 	switch {
 	case !replay:
 		g.Step, g.Reason = BestEffort, "the source has no cursor: what the provider sends while no connection is up is lost, and recorded as a gap"

@@ -54,6 +54,9 @@ func (c *coverage) begin(after resuming) *span {
 	return s
 }
 
+// nothing tells that the provider did not go back to the cursor it was asked for, and sent nothing: its word does not count.
+func (s *span) nothing() { s.start, s.last, s.unproven = time.Time{}, time.Time{}, true }
+
 // begun tells when the provider had taken the connection up.
 func (s *span) begun(at time.Time) {
 	if s.start.IsZero() && !s.unproven {

@@ -193,9 +193,7 @@ func (m *Manager) loses(after *resuming, end *EndError) bool {
 	if after.cursor == "" || after.lost || action != lostLive && action != lostOldest {
 		return false
 	}
-	var look expression.Look
-	look.Reset(end.message())
-	if !m.Settings.LostCursor.Holds(&look) {
+	if !m.refuses(end) {
 		return false
 	}
 	m.mu.Lock()
@@ -205,6 +203,13 @@ func (m *Manager) loses(after *resuming, end *EndError) bool {
 		m.log.Warn("the provider no longer has the cursor", "cursor", after.shown(), "reason", cmp.Or(end.Reason, string(end.Kind)), "on_lost_cursor", action)
 	}
 	return true
+}
+
+// refuses reports whether the end of a connection that has brought nothing means that the provider no longer has the cursor.
+func (m *Manager) refuses(end *EndError) bool {
+	var look expression.Look
+	look.Reset(end.message())
+	return m.Settings.LostCursor.Holds(&look)
 }
 
 // message is e as what a condition looks into.

@@ -63,6 +63,13 @@ func (f *Feed) Empty() {
 	f.life.signs.Empty++
 }
 
+// marks tells whether the provider will say when it has sent all of the past, and whether it tells positions without an event.
+func (f *Feed) marks(behind, marked bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.life.signs.Behind, f.life.signs.Marked = behind, marked
+}
+
 // unknown counts a message for which no rule of classify holds.
 func (f *Feed) unknown() {
 	f.mu.Lock()

@@ -58,8 +58,10 @@ type Class struct {
 	// What they are. "data": events. "heartbeat", "ack" and "control": signs of life, and no events. "warn": the same, and told in the log. "reconnect": the
 	// provider wants us to connect anew. "rate_limited": the same, after a minute or retry_after. "fatal": it will not serve us, so that connecting anew soon does not help.
 	// "replace": it will end the connection, so that the next one is opened before this one is closed, with event_id; without, behind it. "gap": it has left something out,
-	// which becomes a gap record. Where one rule says data, messages for which none holds are counted as unknown.
-	Is string `yaml:"is,required" enum:"data,heartbeat,ack,control,warn,reconnect,replace,fatal,rate_limited,gap"`
+	// which becomes a gap record. "progress": no event, but what cursor finds in it is a position, as in a bookmark of Kubernetes. "caught_up": all of the past has been
+	// sent; where there is such a rule, the cursors of a connection count only from this message on, so that a provider which sends the newest first, or in no order,
+	// is asked for all of it again if the connection ends before. Where one rule says data, messages for which none holds are counted as unknown.
+	Is string `yaml:"is,required" enum:"data,heartbeat,ack,control,warn,reconnect,replace,fatal,rate_limited,gap,progress,caught_up"`
 
 	// What is told about it: a text in which {{…}} are expressions over the message. Default: the message, up to 256 bytes.
 	Why expression.Template `yaml:"why"`
@@ -80,6 +82,8 @@ const (
 	classFatal     = "fatal"
 	classLimited   = "rate_limited"
 	classGap       = "gap"
+	classProgress  = "progress"
+	classCaughtUp  = "caught_up"
 )
 
 // limitedPause is how long a provider is left alone that says we ask too much, and not for how long.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strconv"
 	"time"
 
@@ -110,7 +111,7 @@ func (t *Intaking) part(data []byte, classify bool) (Taken, error) {
 		case is == "" && t.feed != nil:
 			t.feed.unknown()
 		case is != classData && is != "":
-			return Taken{Message: data}, err
+			return Taken{Events: t.mark(is, data), Message: data}, err
 		}
 	}
 	if t.split == nil {
@@ -128,7 +129,37 @@ func (t *Intaking) labeled(taken Taken) Taken {
 }
 
 // Tell makes f the Feed that learns what messages say about the connection, before the first one is taken.
-func (t *Intaking) Tell(f *Feed) { t.feed = f }
+func (t *Intaking) Tell(f *Feed) {
+	t.feed = f
+	has := func(is string) bool {
+		return slices.ContainsFunc(t.rules, func(c Class) bool { return c.Is == is })
+	}
+	f.marks(has(classCaughtUp), has(classProgress))
+}
+
+// The ids of marks: events that are none, and tell the Manager something about positions. No id of a provider begins so.
+const (
+	markProgress = "\x00progress"
+	markCaughtUp = "\x00caught_up"
+)
+
+// isMark reports whether an event is a mark. It has no id of the settings yet.
+func isMark(e *leat.Event) bool { return e.ID == markProgress || e.ID == markCaughtUp }
+
+// mark returns the mark that a message is; nil if it is none, or nobody is told.
+func (t *Intaking) mark(is string, data []byte) []leat.Event {
+	switch {
+	case t.feed == nil:
+		return nil
+	case is == classProgress:
+		t.one[0] = leat.Event{ID: markProgress, Data: data}
+	case is == classCaughtUp:
+		t.one[0] = leat.Event{ID: markCaughtUp}
+	default:
+		return nil
+	}
+	return t.one[:]
+}
 
 // keptEvents is for how many events of a message the memory is kept for the next one.
 const keptEvents = 4096

@@ -40,6 +40,13 @@ func (m mapping) apply(e *leat.Event) (msg expression.Message) {
 	return msg
 }
 
+// progress returns an event that has the position of a mark, if that has one.
+func (m mapping) progress(mark *leat.Event) *leat.Event {
+	msg := expression.NewMessage(mark.Data)
+	text, _ := m.settings.Cursor.Text(&msg)
+	return &leat.Event{Cursor: leat.Cursor(text)}
+}
+
 // parseTime reads RFC 3339, or a number of seconds, milliseconds, microseconds or nanoseconds since 1970, which it
 // tells apart by size: the ranges do not meet between the years 1973 and 5138. What is neither is the zero time, and so is what lies
 // in no year from 1 to 9999 of UTC: it could not be written down.

@@ -220,9 +220,10 @@ func (m *Messages) Take(ctx context.Context, e leat.Event) error {
 	case len(taken.Events) == 0:
 		return m.Alive(ctx)
 	}
-	last := &taken.Events[len(taken.Events)-1]
-	if last.Cursor = e.Cursor; len(taken.Events) == 1 {
-		last.ID = e.ID
+	if last := &taken.Events[len(taken.Events)-1]; !isMark(last) {
+		if last.Cursor = e.Cursor; len(taken.Events) == 1 {
+			last.ID = e.ID
+		}
 	}
 	for i := range taken.Events {
 		m.Add(taken.Events[i])

@@ -205,6 +205,9 @@ func (p *Pager) part(page *Page, raw string, classify bool) bool {
 		return false
 	}
 	for i := range taken.Events {
+		if isMark(&taken.Events[i]) {
+			continue // where a page ends is known otherwise
+		}
 		page.Items = append(page.Items, Item{Data: taken.Events[i].Data})
 	}
 	return true

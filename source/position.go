@@ -48,3 +48,38 @@ func (p position) shown() string {
 	}
 	return strconv.Quote(text)
 }
+
+// placing finds the positions in a run of events.
+type placing struct {
+	greatest    bool
+	first, last position // with a cursor
+}
+
+func (p *placing) note(e *leat.Event) {
+	if e.Cursor == "" {
+		return
+	}
+	at := positionOf(e)
+	if p.first.cursor == "" {
+		p.first = at
+	}
+	if p.last.cursor == "" || !p.greatest || compareCursors(at.cursor, p.last.cursor) > 0 {
+		p.last = at
+	}
+}
+
+// hold returns the position that is true now. As long as the provider is behind there is none: what it comes to is kept.
+func (s *session) hold(at placing) position {
+	if s.held.cursor == "" && !s.behind {
+		return at.last
+	}
+	if at.last.cursor != "" && (s.held.cursor == "" || !at.greatest || compareCursors(at.last.cursor, s.held.cursor) > 0) {
+		s.held = at.last.kept()
+	}
+	if s.behind {
+		return position{}
+	}
+	last := s.held
+	s.held = position{}
+	return last
+}

@@ -36,6 +36,11 @@ type session struct {
 	reached leat.Cursor // of the last delivery, if it is short
 	skipped int         // since then
 
+	// Owned by serve: where the provider sends the past in an order that makes no position true before all of it has come.
+	behind bool
+	held   position // the position that will be true then
+	marked bool     // positions may be in what is no event
+
 	// Guarded by the Manager's mutex.
 	span   *span
 	opened time.Time
@@ -104,6 +109,8 @@ func (s *session) serve(ctx context.Context, before *session) {
 	stall = time.AfterFunc(time.Hour, func() { s.stalled(stall) })
 	stall.Stop()
 	defer stall.Stop()
+	signs := s.signs()
+	s.behind, s.marked = signs.Behind, signs.Marked
 	for {
 		s.since.Store(time.Now().UnixNano())
 		s.waiting.Store(true)
@@ -140,7 +147,12 @@ func (s *session) stalled(again *time.Timer) {
 		return
 	}
 	if w, ok := s.conn.(Watched); ok {
-		if left := s.m.Settings.Stall - time.Since(w.Signs().Progress); left > 0 {
+		signs := w.Signs()
+		if signs.Resting {
+			again.Reset(s.m.Settings.Stall)
+			return
+		}
+		if left := s.m.Settings.Stall - time.Since(signs.Progress); left > 0 {
 			if s.partly.Store(time.Since(time.Unix(0, s.since.Load())) >= longestMessage*s.m.Settings.Stall); !s.partly.Load() {
 				again.Reset(left)
 				return
@@ -214,6 +226,9 @@ func (s *session) count(signs Signs) {
 
 // passed notes the place of the last event. It belongs to serve, as skipping does.
 func (s *session) passed(events []leat.Event) {
+	if len(events) == 0 {
+		return
+	}
 	if place := positionOf(&events[len(events)-1]).place; place != 0 {
 		s.place, s.skipped = place, 0
 	}
@@ -232,6 +247,9 @@ func (s *session) ended(err error) {
 	now := time.Now()
 	m := s.m
 	m.mu.Lock()
+	if s.events == 0 && s.after.cursor != "" && m.refuses(end) {
+		s.span.nothing()
+	}
 	s.observe()
 	if end.goodbye() {
 		s.span.life(s.signs().Data) // whatever the provider sent before it said goodbye has arrived

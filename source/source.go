@@ -60,6 +60,13 @@ type Signs struct {
 	// Progress is when a part of the message that is being read arrived; zero between messages.
 	Progress time.Time
 
+	// Resting tells that nothing is expected of the provider, as between two requests, and that the time of a request has a limit of its own.
+	Resting bool
+
+	// Behind tells that the provider says when it has sent all of the past, and that cursors do not count before; Marked, that it tells positions
+	// without an event. They do not change.
+	Behind, Marked bool
+
 	// Empty is how many messages without content were dropped.
 	Empty int64
 

@@ -14,32 +14,9 @@ import (
 
 // deliver stores what a connection has brought.
 func (m *Manager) deliver(ctx context.Context, s *session, events []leat.Event) error {
-	var first, last position // with a cursor
-	var seen []observation
-	if m.counts != nil {
-		seen = make([]observation, len(events))
-	}
-	var odd oddities
 	now := time.Now()
-	for i := range events {
-		msg := m.mapping.apply(&events[i])
-		odd.look(&events[i], &m.mapping, now)
-		if seen != nil {
-			seen[i] = m.Settings.GapRule.look(&msg, s.name)
-		}
-		if events[i].Cursor != "" {
-			at := positionOf(&events[i])
-			if first.cursor == "" {
-				first = at
-			}
-			if last.cursor == "" || m.Settings.CursorKind != greatest || compareCursors(at.cursor, last.cursor) > 0 {
-				last = at
-			}
-		}
-	}
-	if m.Settings.CursorKind != greatest && m.Settings.CursorOverlap.IsZero() && goesBack(s.reached, last.cursor) {
-		odd[doubtBack]++
-	}
+	t := m.read(s, events, now)
+	events, first, last := t.events, t.first, t.last
 	signs := s.signs()
 	leads := false
 	repeated := int64(0)
@@ -47,7 +24,7 @@ func (m *Manager) deliver(ctx context.Context, s *session, events []leat.Event) 
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		s.observe()
-		m.doubts.tell(m.log, &odd, now)
+		m.doubts.tell(m.log, &t.odd, now)
 		if s.fresh = s.fresh || repeated < int64(len(events)); s.fresh && len(m.sessions) == 1 {
 			m.doubts.repeated(m.log, int64(len(events)), repeated, now)
 		}
@@ -57,7 +34,7 @@ func (m *Manager) deliver(ctx context.Context, s *session, events []leat.Event) 
 			mark.Cursor, mark.Time = last.cursor, last.time
 		}
 		return m.settle(mark)
-	}}, seen))
+	}}, t.seen))
 	if err != nil {
 		return err
 	}
@@ -71,6 +48,49 @@ func (m *Manager) deliver(ctx context.Context, s *session, events []leat.Event) 
 		m.mu.Unlock()
 	}
 	return nil
+}
+
+// reading is what a connection has brought.
+type reading struct {
+	events      []leat.Event
+	first, last position // with a cursor
+	seen        []observation
+	odd         oddities
+}
+
+// read fills in the fields of events, and takes marks out of them.
+func (m *Manager) read(s *session, events []leat.Event, now time.Time) (r reading) {
+	at := placing{greatest: m.Settings.CursorKind == greatest}
+	if m.counts != nil {
+		r.seen = make([]observation, 0, len(events))
+	}
+	n := 0
+	for i := range events {
+		e := &events[i]
+		if isMark(e) {
+			s.behind = s.behind && e.ID != markCaughtUp
+			at.note(m.mapping.progress(e))
+			continue
+		}
+		msg := m.mapping.apply(e)
+		r.odd.look(e, &m.mapping, now)
+		if r.seen != nil {
+			r.seen = append(r.seen, m.Settings.GapRule.look(&msg, s.name))
+		}
+		at.note(e)
+		if n != i {
+			events[n] = *e
+		}
+		n++
+	}
+	r.events, r.first, r.last = events[:n], at.first, s.hold(at)
+	if s.marked {
+		r.odd[doubtCursor] = 0
+	}
+	if m.Settings.CursorKind != greatest && m.Settings.CursorOverlap.IsZero() && goesBack(s.reached, r.last.cursor) {
+		r.odd[doubtBack]++
+	}
+	return r
 }
 
 // skipped writes down a message that was left out, once, however many connections bring it and however often.

@@ -117,6 +117,11 @@ func (c *Config) Check() error {
 			wrong = append(wrong, &setting.FieldError{Field: fmt.Sprintf("topics[%d].topic", i), Err: err})
 		}
 	}
+	for i := range c.Intake.Classify {
+		if is := c.Intake.Classify[i].Is; is == "progress" || is == "caught_up" {
+			wrong = append(wrong, setting.FieldErrorf(fmt.Sprintf("classify[%d].is", i), "is about positions, which a broker knows by itself: %s", is))
+		}
+	}
 	return errors.Join(wrong...)
 }
 

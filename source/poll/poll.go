@@ -85,7 +85,7 @@ func (c *conn) Continues() (does, known bool) { return c.continues, c.asked }
 // Signs implements source.Watched. Each request has a time limit of its own: between them nothing is stalled.
 func (c *conn) Signs() source.Signs {
 	signs := c.Reading.Signs()
-	signs.Progress = time.Now()
+	signs.Resting = true
 	return signs
 }
 
