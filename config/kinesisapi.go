@@ -96,14 +96,17 @@ func (k *KinesisAPI) Files() (named []setting.File) {
 	var certificate []byte
 	if k.TLS.Certificate != "" {
 		named = append(named, setting.File{Field: "tls.certificate", Path: k.TLS.Certificate, Parse: func(content []byte) error {
-			certificate = content
-			return parseCertificates(content)
+			err := parseCertificates(content)
+			if err == nil {
+				certificate = content
+			}
+			return err
 		}})
 	}
 	if k.TLS.Key != "" {
 		named = append(named, setting.File{Field: "tls.key", Path: k.TLS.Key, Parse: func(content []byte) error {
-			if parseCertificates(certificate) != nil {
-				return nil // then there is nothing that it should belong to
+			if certificate == nil {
+				return nil // there is nothing that it should belong to
 			}
 			_, err := tls.X509KeyPair(certificate, content)
 			return err

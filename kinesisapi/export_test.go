@@ -1,11 +1,16 @@
 package kinesisapi
 
 import (
+	"log/slog"
+	"net"
 	"slices"
 	"strings"
 
 	"github.com/leatstream/leat"
 )
+
+// Bound limits the connections of a listener.
+func Bound(l net.Listener, limit int, log *slog.Logger) net.Listener { return bound(l, limit, log) }
 
 // Operations returns the names of all operations, in order.
 func Operations() []string {

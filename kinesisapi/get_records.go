@@ -117,7 +117,7 @@ type getting struct {
 // read fills batch. It leads the reader on behind what is gone or expired.
 func (g *getting) read() error {
 	ctx := g.c.ctx()
-	reader, err := g.c.s.cfg.Engine.Read(ctx, g.v.full, g.it.Shard, g.it.From)
+	reader, err := g.c.read(g.v, g.it.Shard, g.it.From)
 	if err != nil {
 		return err
 	}

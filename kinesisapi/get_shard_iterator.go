@@ -16,7 +16,7 @@ import (
 //
 // Limits: 5 calls per second and shard, with Config.Throttle.
 //
-// Differences: a number of an open shard that no record has reached yet is refused, where AWS takes it.
+// Differences: none that is known. A number that no record of an open shard has reached yet is taken: the reader gets nothing until then.
 
 func (c *call) getShardIterator() (value, error) {
 	if err := c.target(); err != nil {
@@ -30,13 +30,9 @@ func (c *call) getShardIterator() (value, error) {
 	if err != nil {
 		return value{}, c.asNoShard(err, id)
 	}
-	shards, err := c.shards(v)
+	shard, err := c.shard(v, id)
 	if err != nil {
 		return value{}, c.asNoShard(err, id)
-	}
-	shard := findShard(shards, id)
-	if shard == nil {
-		return value{}, c.asNoShard(nil, id)
 	}
 	from, err := c.startingPosition(&c.in, "StartingSequenceNumber", shard)
 	if err != nil {
@@ -97,6 +93,9 @@ func (c *call) startingPosition(in *value, numberMember string, shard *stream.Sh
 	if err != nil {
 		return stream.Position{}, err
 	}
+	if ahead(shard, sequence) {
+		return c.aheadOf(shard, sequence, kind), nil
+	}
 	if kind == "AT_SEQUENCE_NUMBER" {
 		return c.atNumber(sequence, shard.ID)
 	}
@@ -134,8 +133,6 @@ func (c *call) startingNumber(text string, shard *stream.Shard) (leat.SequenceNu
 		return s, invalid("Invalid StartingSequenceNumber. It encodes %s, while it was used in a call to a shard with %s", s.Shard(), shard.ID)
 	case s.Created().Unix() != shard.Created.Unix():
 		return s, invalid(used+" because it did not come from this stream.", text, shard.ID, c.name, c.account)
-	case shard.Open() && !shard.Tip.IsZero() && s.Index() > shard.Tip.Index():
-		return s, invalid(used+".", text, shard.ID, c.name, c.account)
 	}
 	return s, nil
 }

@@ -17,7 +17,7 @@ const drainFor = 2 * time.Second
 const answerFor = 2 * time.Minute
 
 // Serve serves h on l until ctx ends: HTTP/1.1 and HTTP/2, over TLS where cfg is not nil, else both in the clear (h2c), as SubscribeToShard
-// may need it. It closes l. At the end of ctx subscriptions of a *Server end at once. The error is nil at the end of ctx.
+// may need it. At most 10,000 connections are open at a time, others wait. It closes l. At the end of ctx subscriptions of a *Server end at once. The error is nil at the end of ctx.
 func Serve(ctx context.Context, l net.Listener, h http.Handler, cfg *tls.Config) error {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
@@ -32,9 +32,12 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, cfg *tls.Config)
 		BaseContext: func(net.Listener) context.Context { return base },
 		ErrorLog:    slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug),
 	}
+	log := slog.New(slog.DiscardHandler)
 	if server, ok := h.(*Server); ok {
 		s.RegisterOnShutdown(server.EndSubscriptions)
+		log = server.log
 	}
+	l = bound(l, maxConnections, log)
 	ended := make(chan struct{})
 	unhook := context.AfterFunc(ctx, func() {
 		defer close(ended)

@@ -1,6 +1,7 @@
 package kinesisapi
 
 import (
+	"errors"
 	"slices"
 	"time"
 
@@ -18,7 +19,27 @@ func (c *call) shards(v *streamView) ([]stream.Shard, error) {
 		return nil, err
 	}
 	horizon := v.horizon(c.now)
-	return slices.DeleteFunc(shards, func(s stream.Shard) bool { return !s.Open() && !horizon.Before(handedOver(&s)) }), nil
+	return slices.DeleteFunc(shards, func(s stream.Shard) bool { return expired(&s, horizon) }), nil
+}
+
+// shard returns a shard that is not expired, or a ResourceNotFoundException. During CREATING there is none.
+func (c *call) shard(v *streamView, id leat.ShardID) (*stream.Shard, error) {
+	if v.meta.status(c.now) == statusCreating {
+		return nil, c.asNoShard(nil, id)
+	}
+	shard, err := stream.Find(c.ctx(), c.s.cfg.Engine, v.full, id)
+	switch horizon := v.horizon(c.now); {
+	case errors.Is(err, stream.ErrNoShard), err == nil && expired(&shard, horizon):
+		return nil, c.asNoShard(nil, id)
+	case err != nil:
+		return nil, err
+	}
+	return &shard, nil
+}
+
+// expired reports whether retention has passed a closed shard.
+func expired(s *stream.Shard, horizon time.Time) bool {
+	return !s.Open() && !horizon.Before(handedOver(s))
 }
 
 // handedOver is when the children of a closed shard open, which is later than its end. Until then the shard counts as open, and is kept:

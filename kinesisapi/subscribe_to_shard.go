@@ -55,7 +55,7 @@ func (c *call) subscribeToShard() error {
 	if c.in.bool("DryRun") {
 		return errDryRun
 	}
-	reader, err := c.s.cfg.Engine.Read(c.ctx(), v.full, shard.ID, from)
+	reader, err := c.read(v, shard.ID, from)
 	if err != nil {
 		return err
 	}
@@ -68,6 +68,9 @@ func (c *call) subscribeToShard() error {
 	p := push{c: c, v: v, consumer: k, shard: shard, reader: reader, at: tipOf(shard)}
 	if p.at.IsZero() {
 		p.at = shard.First
+	}
+	if from.Kind == stream.FromAfter && ahead(shard, from.Sequence) {
+		p.at = from.Sequence
 	}
 	p.run(ctx)
 	return errAnswered
@@ -94,15 +97,7 @@ func (c *call) subscribed(v *streamView) (*stream.Shard, error) {
 	if err != nil {
 		return nil, c.noSuchShard(c.in.str("ShardId"))
 	}
-	shards, err := c.shards(v)
-	if err != nil {
-		return nil, err
-	}
-	shard := findShard(shards, id)
-	if shard == nil {
-		return nil, c.asNoShard(nil, id)
-	}
-	return shard, nil
+	return c.shard(v, id)
 }
 
 func (c *call) alreadySubscribed(k *consumer, id leat.ShardID) *apiError {

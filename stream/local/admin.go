@@ -50,6 +50,19 @@ func (e *Engine) Shards(_ context.Context, name string) ([]stream.Shard, error) 
 	return s.describe().Shards, nil
 }
 
+// Shard implements stream.Finder.
+func (e *Engine) Shard(_ context.Context, name string, id leat.ShardID) (stream.Shard, error) {
+	s, err := e.catalog.stream(name)
+	if err != nil {
+		return stream.Shard{}, fmt.Errorf("find shard: %w", err)
+	}
+	shard, err := s.shard(id)
+	if err != nil {
+		return stream.Shard{}, fmt.Errorf("find shard: %w", err)
+	}
+	return shard.describe(), nil
+}
+
 // admin runs a change through the committer, alone in its frame.
 func (e *Engine) admin(ctx context.Context, what string, change func(*frame) error) error {
 	err := ctx.Err()

@@ -171,7 +171,9 @@ func (s *streamState) list() []*shardState {
 }
 
 func (s *streamState) shard(id leat.ShardID) (*shardState, error) {
-	for _, shard := range s.list() {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, shard := range s.shards {
 		if shard.id == id {
 			return shard, nil
 		}
