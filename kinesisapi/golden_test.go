@@ -2,6 +2,10 @@ package kinesisapi_test
 
 import (
 	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
 	"flag"
 	"fmt"
 	"net/http"
@@ -15,9 +19,13 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/leatstream/leat/kinesisapi"
+	"github.com/leatstream/leat/kinesisapi/sigv4"
+	"github.com/leatstream/leat/stream"
 	"github.com/leatstream/leat/stream/local"
 )
 
@@ -31,6 +39,8 @@ var update = flag.Bool("update", false, "write the answers of golden files anew"
 //	sleep 5m                      the clock goes on
 //	restart                       server and engine are made anew on the same data
 //	as REGION ACCOUNT             who asks from now on
+//	spend N OPERATION {}          N requests whose answers do not matter
+//	engine ERROR                  what changes and puts of the engine fail with from now on: full, readonly, broken; nothing: they work again
 //	> OPERATION {"Member":1}      a request; $ITERATOR, $TOKEN, $SEQUENCE, $CONSUMER stand for the last such value of an answer,
 //	                              a string such as @200x@ for 200 times x
 //	< STATUS BODY                 its answer
@@ -69,6 +79,7 @@ type golden struct {
 	fs              vfs.FS
 	cfg             kinesisapi.Config
 	engine          *local.Engine
+	faulty          *faulty
 	server          *kinesisapi.Server
 	known           map[string]string
 	region, account string
@@ -100,6 +111,14 @@ func (g *golden) play(text string) string {
 		case "restart":
 			_ = g.engine.Close()
 			g.start()
+		case "spend":
+			count, request, _ := strings.Cut(rest, " ")
+			n, _ := strconv.Atoi(count)
+			for range n {
+				g.ask(request)
+			}
+		case "engine":
+			g.faulty.with(rest)
 		case "as":
 			g.region, g.account, _ = strings.Cut(rest, " ")
 		case ">":
@@ -126,6 +145,8 @@ func (g *golden) configure(options []string) {
 			g.cfg.ShardLimit = n
 		case "faults":
 			g.cfg.Faults.Throttle = 1
+		case "keys":
+			g.cfg.Keys = &sigv4.Verifier{Keys: map[string]sigv4.Key{"111111111111": {Secret: "secret"}, "222222222222": {Secret: "secret"}}}
 		case "internal":
 			g.cfg.Faults.Internal = 1
 		case "partial":
@@ -143,7 +164,8 @@ func (g *golden) start() {
 		g.t.Fatal(err)
 	}
 	g.engine = engine
-	g.cfg.Engine, g.cfg.Admin = engine, engine
+	g.faulty = &faulty{Engine: engine}
+	g.cfg.Engine, g.cfg.Admin = g.faulty, g.faulty
 	if g.server, err = kinesisapi.New(g.cfg); err != nil {
 		g.t.Fatal(err)
 	}
@@ -179,12 +201,59 @@ func (g *golden) ask(line string) {
 	req.Header.Set("X-Amz-Target", "Kinesis_20131202."+operation)
 	req.Header.Set("X-Amz-Date", time.Now().UTC().Format("20060102T150405Z"))
 	req.Header.Set("Authorization", strings.NewReplacer("us-east-1", g.region, "AKIDEXAMPLE", g.account).Replace(authorization))
+	if g.cfg.Keys != nil {
+		g.sign(req, body)
+	}
 	rec := httptest.NewRecorder()
 	g.server.ServeHTTP(rec, req)
 	if got := rec.Header().Get("Content-Type"); got != content {
 		g.t.Errorf("%s: content type %q, want %q", line, got, content)
 	}
 	g.keep(rec.Code, rec.Body.String())
+}
+
+// sign signs a request as the account, which is the id of its key.
+func (g *golden) sign(req *http.Request, body string) {
+	req.Header.Del("Authorization")
+	sum := sha256.Sum256([]byte(body))
+	who := aws.Credentials{AccessKeyID: g.account, SecretAccessKey: "secret"}
+	if err := v4.NewSigner().SignHTTP(g.t.Context(), who, req, hex.EncodeToString(sum[:]), "kinesis", g.region, time.Now()); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
+// faulty is an engine whose changes fail with err, if that is not nil.
+type faulty struct {
+	*local.Engine
+	err error
+}
+
+func (f *faulty) with(name string) {
+	f.err = map[string]error{"full": stream.ErrFull, "readonly": stream.ErrReadOnly, "broken": errors.New("for the test")}[name]
+}
+
+// Commit implements stream.Engine.
+func (f *faulty) Commit(ctx context.Context, c stream.Commit) (stream.Receipt, error) {
+	if f.err != nil {
+		return stream.Receipt{}, f.err
+	}
+	return f.Engine.Commit(ctx, c)
+}
+
+// Create implements stream.Admin.
+func (f *faulty) Create(ctx context.Context, spec stream.Spec) error {
+	if f.err != nil {
+		return f.err
+	}
+	return f.Engine.Create(ctx, spec)
+}
+
+// Delete implements stream.Admin.
+func (f *faulty) Delete(ctx context.Context, name string) error {
+	if f.err != nil {
+		return f.err
+	}
+	return f.Engine.Delete(ctx, name)
 }
 
 func (g *golden) keep(code int, body string) {
