@@ -83,8 +83,8 @@ func (d *decoder) scalar(s slot, v reflect.Value, n *yaml.Node) bool {
 	switch {
 	case k == kindSecret:
 		d.secret(s, n)
-	case v.Type() == templateType && setting.Telling(s.name[strings.LastIndexByte(s.name, '.')+1:]) && literal(n.Value):
-		d.secret(s, n) // a parameter of an address
+	case v.Type() == templateType && telling(s.name) && literal(n.Value):
+		d.secret(s, n) // a parameter of an address, or a variable
 	case k == kindText || k == kindParsed:
 		d.address(s, n)
 	}
@@ -113,6 +113,12 @@ func (d *decoder) secret(s slot, n *yaml.Node) {
 		code: codeLiteralSecret, at: d.span(n), message: fmt.Sprintf("%s: the secret is written into the file", s.name),
 		hint: "take it from a file or the environment: ${file:/path} or ${NAME}",
 	})
+}
+
+// telling reports whether a text of this name is a secret. The address where a token comes from is none.
+func telling(name string) bool {
+	name = name[strings.LastIndexByte(name, '.')+1:]
+	return setting.Telling(name) && !strings.HasSuffix(name, "_url")
 }
 
 // openHeaders are header fields that hold no secret, though others beside them may.

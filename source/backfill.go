@@ -53,7 +53,7 @@ type Tier struct {
 
 // Check returns what is wrong with the settings taken together. It repeats no text of theirs, which may hold secrets.
 func (t *Tier) Check() error {
-	wrong := []error{t.Request.Check(), t.CheckPages(&t.Request)}
+	wrong := []error{t.CheckWith(gapVariables...), t.CheckPages(&t.Request)}
 	switch goesOn := t.Uses("page"); {
 	case goesOn && t.Next == "" && t.NextFrom.IsZero():
 		wrong = append(wrong, setting.FieldErrorf("next", "{{page}} is used: expected the member path of what it stands for, or next_from"))
@@ -63,6 +63,11 @@ func (t *Tier) Check() error {
 		wrong = append(wrong, &setting.FieldError{Field: "next_from", Err: errors.New("nothing uses {{page}}, so that every request asks for the same"), Hint: "use {{page}} where the provider expects the position"})
 	}
 	return errors.Join(wrong...)
+}
+
+// gapVariables are those that a request about a gap has beside those of every request.
+var gapVariables = []string{
+	"gap_key", "gap_from", "gap_from_s", "gap_from_ms", "gap_to", "gap_to_s", "gap_to_ms", "gap_first", "gap_last", "gap_count",
 }
 
 // numbered reports whether the tier is for gaps of the gap rule alone.

@@ -28,9 +28,16 @@ type Before struct {
 	// Whether a cursor, or what a broker keeps for us, is the same on all hosts. Otherwise more than one host and a cursor need cursor_overlap.
 	SharedCursor bool `yaml:"shared_cursor"`
 
+	// Where a token comes from: {{token}}. Default: nowhere.
+	Credentials *Credentials `yaml:"credentials"`
+
 	// Variables of your own, as texts that may contain the ones above and functions: {key: "${API_KEY}", nonce: "{{unix_ms()}}"}. They are evaluated once for
 	// each attempt, and use none of each other.
 	Variables map[string]expression.Template `yaml:"variables"`
+
+	// Requests over HTTP before each connection, in their order, whose answers are needed for it, such as [{url: "https://example.com/open", set: {url:
+	// data.url}}]. A source of type poll makes them before its first request, and again when it is refused. At most 16.
+	Lookup []Lookup `yaml:"lookup"`
 
 	// Whether an address whose host does not stand in the configuration may be one of this machine or of a private network. Without it, what a
 	// look-up or an event says cannot lead into networks that only this machine reaches, whatever its name resolves to. For tests; hosts that stand in the
@@ -45,7 +52,7 @@ type Preparer interface {
 }
 
 // reservedNames are variables that Leat sets.
-var reservedNames = []string{"cursor", "page", "host", "token", "msg", "outage_seconds", "outage_minutes"}
+var reservedNames = []string{"cursor", "page", "host", "msg", "outage_seconds", "outage_minutes"}
 
 var (
 	variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
@@ -62,7 +69,7 @@ func (b *Before) Check() error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(b.Variables)) {
 		t := b.Variables[name]
-		if err := checkVariable(name); err != nil {
+		if err := b.checkVariable(name); err != nil {
 			wrong = append(wrong, &setting.FieldError{Field: "variables." + name, Err: err})
 		}
 		for _, other := range t.Names() {
@@ -71,12 +78,37 @@ func (b *Before) Check() error {
 			}
 		}
 	}
+	if b.Credentials != nil {
+		wrong = append(wrong, b.Credentials.check(b))
+	}
+	if len(b.Lookup) > maxLookups {
+		wrong = append(wrong, setting.FieldErrorf("lookup", "at most %d, got %d", maxLookups, len(b.Lookup)))
+	}
+	known := b.known(0)
+	for i := range b.Lookup {
+		wrong = append(wrong, b.Lookup[i].check(b, fmt.Sprintf("lookup[%d]", i), known))
+		known = b.known(i + 1)
+	}
 	return errors.Join(wrong...)
 }
 
+// known returns the variables that are set before the look-up with an index; those that every text may use with the number of look-ups.
+func (b *Before) known(lookup int) []string {
+	known := slices.Concat([]string{"cursor", "page", "host", "outage_seconds", "outage_minutes"}, slices.Collect(maps.Keys(b.Variables)))
+	if b.Credentials != nil {
+		known = append(known, "token")
+	}
+	for i := range min(lookup, len(b.Lookup)) {
+		known = slices.AppendSeq(known, maps.Keys(b.Lookup[i].Set))
+	}
+	return known
+}
+
 // checkVariable returns what is wrong with the name of a variable.
-func checkVariable(name string) error {
+func (b *Before) checkVariable(name string) error {
 	switch {
+	case name == "token" && b.Credentials != nil:
+		return errors.New("the variable token is set by credentials")
 	case slices.Contains(reservedNames, name), strings.HasPrefix(name, "gap_"):
 		return fmt.Errorf("the variable %s is set by Leat", name)
 	case !variableName.MatchString(name):
@@ -87,15 +119,22 @@ func checkVariable(name string) error {
 
 // CheckAddress returns what is wrong with an address: its scheme must be one of schemes, where the settings tell the scheme.
 func (b *Before) CheckAddress(address *expression.Template, schemes ...string) error {
+	if len(b.Hosts) > 0 && !slices.Contains(address.HostNames(), "host") && b.literal(address) {
+		return &setting.FieldError{
+			Field: "url", Err: errors.New("there are hosts, but the address does not use {{host}}"), Hint: "write " + schemes[len(schemes)-1] + "://{{host}}/…",
+		}
+	}
+	return b.checkAddress(address, b.known(len(b.Lookup)), schemes...)
+}
+
+// checkAddress is CheckAddress where certain variables are known.
+func (b *Before) checkAddress(address *expression.Template, known []string, schemes ...string) error {
 	wrong := func(err error, hint string) error { return &setting.FieldError{Field: "url", Err: err, Hint: hint} }
-	text, err := address.ExpandAddress(b.sample())
-	if err != nil {
+	text, err := address.ExpandAddress(b.sample(known))
+	if err != nil && !slices.ContainsFunc(address.Names(), b.foundOut) {
 		return wrong(err, "")
 	}
-	if len(b.Hosts) > 0 && !slices.Contains(address.HostNames(), "host") {
-		return wrong(errors.New("there are hosts, but the address does not use {{host}}"), "write "+schemes[len(schemes)-1]+"://{{host}}/…")
-	}
-	if !b.literal(address) {
+	if err != nil || !b.literal(address) {
 		return nil // the attempt finds out
 	}
 	u, parseErr := parseAddress(text)
@@ -119,7 +158,28 @@ func (b *Before) CheckUse(field string, names []string) error {
 	if len(b.Hosts) == 0 && slices.Contains(names, "host") {
 		wrong = append(wrong, setting.FieldErrorf(field, "{{host}} is used, but there are no hosts"))
 	}
+	if slices.Contains(names, "token") && !slices.Contains(b.known(len(b.Lookup)), "token") {
+		wrong = append(wrong, &setting.FieldError{Field: field, Err: errors.New("{{token}} is used, but nothing sets it"), Hint: "say where it comes from with credentials"})
+	}
 	return errors.Join(wrong...)
+}
+
+// CheckNames returns which variables of texts that are used before anything is said or heard are set nowhere, beside those of CheckUse. more are
+// known, too.
+func (b *Before) CheckNames(field string, names []string, more ...string) error {
+	known := slices.Concat(b.known(len(b.Lookup)), more, []string{"token"})
+	var wrong []error
+	for _, name := range slices.Compact(slices.Sorted(slices.Values(names))) {
+		if !slices.Contains(known, name) {
+			wrong = append(wrong, &setting.FieldError{Field: field, Err: fmt.Errorf("{{%s}} is used, but nothing sets it", name), Hint: "set it with variables or lookup"})
+		}
+	}
+	return errors.Join(wrong...)
+}
+
+// foundOut reports whether the value of a variable is known only at an attempt.
+func (b *Before) foundOut(name string) bool {
+	return name != "cursor" && name != "page" && name != "host"
 }
 
 // CheckHosts returns what is wrong with a cursor that may not hold on all hosts of the settings of an adapter.
@@ -135,13 +195,14 @@ func (s *Settings) CheckHosts(adapter any) error {
 }
 
 // sample returns variables to try a template with.
-func (b *Before) sample() map[string]any {
-	vars := map[string]any{"cursor": "", "page": "", "host": "x"}
+func (b *Before) sample(known []string) map[string]any {
+	vars := map[string]any{}
+	for _, name := range known {
+		vars[name] = "x"
+	}
+	vars["cursor"], vars["page"] = "", ""
 	if len(b.Hosts) > 0 {
 		vars["host"] = b.Hosts[0]
-	}
-	for name := range b.Variables {
-		vars[name] = "x"
 	}
 	return vars
 }
@@ -164,7 +225,17 @@ func (b *Before) Uses(variable string) bool {
 			return true
 		}
 	}
+	for i := range b.Lookup {
+		if slices.Contains(b.Lookup[i].names(), variable) {
+			return true
+		}
+	}
 	return false
+}
+
+// usesHost reports whether what is found out depends on the host.
+func (b *Before) usesHost() bool {
+	return b.Uses("host") || b.Credentials != nil && b.Credentials.OAuth2 != nil && b.Credentials.OAuth2.TokenURL.Uses("host")
 }
 
 // hostOf returns the host of host or host:port.

@@ -29,12 +29,24 @@ type Client struct {
 // NewClient returns the Client for a Request whose defaults are filled in, and that Check has passed. dial opens the network
 // connections; nil is the network of this machine.
 func NewClient(r *Request, dial Dialer) *Client {
-	c := &Client{request: r, prepare: r.Before.Start(dial)}
-	transport := r.Before.Transport(&r.URL, r.Timeout, dial)
+	c := newClient(r, &r.Before, dial)
+	c.prepare = r.Before.Start(dial)
+	return c
+}
+
+// newClient returns a Client that finds nothing out before it asks. Where its host comes from is judged with b.
+func newClient(r *Request, b *Before, dial Dialer) *Client {
+	c := &Client{request: r}
+	transport := b.Transport(&r.URL, r.Timeout, dial)
 	transport.MaxIdleConns = 2
 	transport.DisableCompression = true // it is ours
 	c.http = &http.Client{Transport: transport, CheckRedirect: CheckRedirect}
 	return c
+}
+
+// Variables returns what the templates of the request may use in an attempt to connect, as Preparation does.
+func (c *Client) Variables(ctx context.Context, after leat.Cursor) (map[string]any, error) {
+	return c.prepare.Variables(ctx, after)
 }
 
 // Answer is what a provider answered. Its Body is decompressed as it is read; whoever reads it bounds it.
@@ -66,6 +78,21 @@ func (a *Answer) StartTaping(ctx context.Context) *Taping {
 	return t
 }
 
+// readAll reads the body, up to one byte more than most, which may take patience. An error is an *EndError.
+func (a *Answer) readAll(ctx context.Context, patience time.Duration, most int64) ([]byte, error) {
+	late := time.AfterFunc(patience, a.Abort)
+	defer late.Stop()
+	defer context.AfterFunc(ctx, a.Abort)()
+	text, err := io.ReadAll(io.LimitReader(a.Body, most+1))
+	switch {
+	case err != nil && !late.Stop():
+		return nil, &EndError{Kind: EndRead, Reason: "the answer took longer than " + setting.FormatDuration(patience)}
+	case err != nil:
+		return nil, &EndError{Kind: EndRead, Err: Tellable(err)}
+	}
+	return text, nil
+}
+
 // URL returns the address that answered.
 func (a *Answer) URL() *url.URL { return a.response.Request.URL }
 
@@ -75,14 +102,12 @@ func (a *Answer) Close() {
 	a.stop()
 }
 
-// Variables returns what the templates of the request may use in an attempt to connect, as Preparation does.
-func (c *Client) Variables(ctx context.Context, after leat.Cursor) (map[string]any, error) {
-	return c.prepare.Variables(ctx, after)
-}
-
 // Do sends the request with variables in its templates, which come from Variables, and header fields that the settings do not have. A status below 200 or
 // from 300 on, but for one in also, is an *EndError. ctx counts until the answer has begun.
 func (c *Client) Do(ctx context.Context, vars map[string]any, header http.Header, also ...int) (a *Answer, err error) {
+	if err := c.prepare.renew(ctx, vars); err != nil {
+		return nil, err
+	}
 	err = c.prepare.Try(ctx, vars, func() error {
 		a, err = c.do(ctx, vars, header, also)
 		return err
@@ -106,6 +131,9 @@ func (c *Client) do(ctx context.Context, vars map[string]any, header http.Header
 
 // Follow is Do for an address that the provider has named, on the same host. The templates of its query do not count.
 func (c *Client) Follow(ctx context.Context, address string, vars map[string]any, header http.Header) (a *Answer, err error) {
+	if err := c.prepare.renew(ctx, vars); err != nil {
+		return nil, err
+	}
 	err = c.prepare.Try(ctx, vars, func() error {
 		a, err = c.follow(ctx, address, vars, header)
 		return err

@@ -3,7 +3,6 @@ package source
 import (
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -123,7 +122,7 @@ func (p *Pager) Ask(ctx context.Context, q Query) (*Page, error) {
 	if page.Same = got.Status == http.StatusNotModified || got.Status == http.StatusNoContent; page.Same {
 		return page, nil
 	}
-	text, err := p.read(ctx, got, q.Left)
+	text, err := got.readAll(ctx, p.limit, q.Left)
 	if page.Bytes = int64(len(text)); err != nil || page.Bytes > q.Left {
 		return page, err
 	}
@@ -153,21 +152,6 @@ func (p *Pager) left(page *Page, err error) error {
 		return nil
 	}
 	return err
-}
-
-// read reads a page, up to one byte more than are left.
-func (p *Pager) read(ctx context.Context, got *Answer, left int64) ([]byte, error) {
-	late := time.AfterFunc(p.limit, got.Abort)
-	defer late.Stop()
-	defer context.AfterFunc(ctx, got.Abort)()
-	text, err := io.ReadAll(io.LimitReader(got.Body, left+1))
-	switch {
-	case err != nil && !late.Stop():
-		return nil, &EndError{Kind: EndRead, Reason: "the answer took longer than " + setting.FormatDuration(p.limit)}
-	case err != nil:
-		return nil, &EndError{Kind: EndRead, Err: Tellable(err)}
-	}
-	return text, nil
 }
 
 // take fills in the events of a page.

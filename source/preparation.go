@@ -2,36 +2,69 @@ package source
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"net/http"
+	"reflect"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/leatstream/leat"
+	"github.com/leatstream/leat/internal/setting"
 )
 
 // Preparation finds out what is wanted before each connection of a source. Start makes one. Its methods may be called from several goroutines at a
 // time.
 type Preparation struct {
-	before *Before
-	dial   Dialer
-	hosts  hosts
+	before  *Before
+	hosts   hosts
+	tokens  *tokens // nil: there are no credentials
+	lookups []*looking
+	tape    atomic.Pointer[Tape] // the last one; nil: nothing was recorded
 }
 
 // Start returns the Preparation that the settings describe, whose defaults are filled in and that Check has passed. dial opens the network
 // connections; nil is the network of this machine.
 func (b *Before) Start(dial Dialer) *Preparation {
-	return &Preparation{before: b, dial: dial, hosts: hosts{list: b.Hosts, order: b.HostOrder}}
+	p := &Preparation{before: b, hosts: hosts{list: b.Hosts, order: b.HostOrder}}
+	if b.Credentials != nil {
+		setting.Default(b.Credentials)
+		p.tokens = newTokens(b, dial)
+	}
+	earlier := []string{"cursor", "host"}
+	for i := range b.Lookup {
+		l := &b.Lookup[i]
+		setting.Default(l)
+		used := l.names()
+		after := slices.DeleteFunc(slices.Clone(earlier), func(name string) bool { return !slices.Contains(used, name) })
+		p.lookups = append(p.lookups, &looking{Lookup: l, name: fmt.Sprintf("lookup[%d]", i), client: newClient(l.request(), b, dial), after: after})
+		earlier = append(earlier, slices.Sorted(maps.Keys(l.Set))...)
+	}
+	return p
 }
 
 // Variables returns what the texts of the settings may use in an attempt to connect, which follows a cursor. The caller may add to it. An error is
 // best an *EndError.
 func (p *Preparation) Variables(ctx context.Context, after leat.Cursor) (map[string]any, error) {
+	if tape := TapeOf(ctx); tape != nil {
+		p.tape.Store(&tape)
+	}
 	vars := map[string]any{"cursor": string(after), "page": ""}
 	maps.Copy(vars, variablesOf(ctx))
-	if err := p.fill(ctx, vars); err != nil {
-		return nil, err
+	err := p.fill(ctx, vars)
+	if p.stale(vars, err) {
+		err = p.fill(ctx, vars)
+		p.stale(vars, err)
+	}
+	if err != nil {
+		if ctx.Err() == nil && p.before.usesHost() {
+			p.tried(vars, false)
+		}
+		return nil, p.clean(vars, err)
 	}
 	return vars, nil
 }
@@ -49,9 +82,17 @@ func variablesOf(ctx context.Context) map[string]any {
 }
 
 // fill sets everything but the cursor.
-func (p *Preparation) fill(_ context.Context, vars map[string]any) error {
+func (p *Preparation) fill(ctx context.Context, vars map[string]any) error {
 	if host, ok := p.hosts.next(); ok {
 		vars["host"] = host
+	}
+	if p.tokens != nil {
+		token, err := p.tokens.get(ctx, vars)
+		if err != nil {
+			return err
+		}
+		vars["token"] = token
+		p.hide(token)
 	}
 	own := map[string]any{}
 	for name, t := range p.before.Variables {
@@ -62,17 +103,133 @@ func (p *Preparation) fill(_ context.Context, vars map[string]any) error {
 		own[name] = value
 	}
 	maps.Copy(vars, own)
+	for _, l := range p.lookups {
+		set, err := l.ask(ctx, vars)
+		if err != nil {
+			return err
+		}
+		maps.Copy(vars, set)
+	}
+	p.hide(p.secrets(vars)...)
 	return nil
 }
 
-// Try calls connect, which uses vars, that Variables returned.
+// Try calls connect, which uses vars, that Variables returned. Where the provider refuses us, and we came with something that was found out for an earlier
+// attempt, such as a token, it is found out anew, in vars, and connect is called once more.
 func (p *Preparation) Try(ctx context.Context, vars map[string]any, connect func() error) error {
 	err := connect()
-	if ctx.Err() == nil {
-		host, _ := vars["host"].(string)
-		p.hosts.tried(host, err == nil)
+	if ctx.Err() == nil && p.stale(vars, err) {
+		if err = p.fill(ctx, vars); err == nil {
+			err = connect()
+			p.stale(vars, err)
+		}
 	}
-	return err
+	if ctx.Err() == nil {
+		p.tried(vars, err == nil)
+	}
+	if err == nil {
+		p.served()
+	}
+	return p.clean(vars, err)
+}
+
+func (p *Preparation) served() {
+	if p.tokens != nil {
+		p.tokens.kept.served()
+	}
+	for _, l := range p.lookups {
+		l.kept.served()
+	}
+}
+
+func (p *Preparation) tried(vars map[string]any, succeeded bool) {
+	host, _ := vars["host"].(string)
+	p.hosts.tried(host, succeeded)
+}
+
+// renew replaces a token that is about to expire.
+func (p *Preparation) renew(ctx context.Context, vars map[string]any) error {
+	if p.tokens == nil || p.tokens.OAuth2 == nil || p.tokens.kept.holds("", func(token string) bool { return token == vars["token"] }) {
+		return nil
+	}
+	token, err := p.tokens.get(ctx, vars)
+	if err != nil {
+		return p.clean(vars, err)
+	}
+	vars["token"] = token
+	p.hide(token)
+	return nil
+}
+
+// stale forgets what was found out for an earlier attempt, if an error says that the provider does not accept it, and reports whether finding it out
+// anew may help.
+func (p *Preparation) stale(vars map[string]any, err error) (may bool) {
+	var end *EndError
+	if !errors.As(err, &end) || end.Kind != EndFatal && (end.Kind != EndHTTP || end.Code != http.StatusUnauthorized && end.Code != http.StatusForbidden) {
+		return false
+	}
+	if p.tokens != nil {
+		may = p.tokens.kept.forget(func(token string) bool { return token == vars["token"] })
+	}
+	for _, l := range p.lookups {
+		used := func(set map[string]any) bool {
+			for name, value := range set {
+				if !reflect.DeepEqual(vars[name], value) {
+					return false
+				}
+			}
+			return true
+		}
+		may = l.kept.forget(used) || may
+	}
+	return may
+}
+
+// secrets returns what of the variables is secret: the token, and what look-ups have found out and named so.
+func (p *Preparation) secrets(vars map[string]any) (all []string) {
+	add := func(value any) {
+		if text, ok := value.(string); ok && len(text) >= leastSecret {
+			all = append(all, text)
+		}
+	}
+	add(vars["token"])
+	for _, l := range p.lookups {
+		for name := range l.Set {
+			if setting.Telling(name) {
+				add(vars[name])
+			}
+		}
+	}
+	return all
+}
+
+// leastSecret is the length from which a secret is looked for: what is shorter would be found everywhere.
+const leastSecret = 4
+
+// clean takes secrets out of what a provider said.
+func (p *Preparation) clean(vars map[string]any, err error) error {
+	var end *EndError
+	if !errors.As(err, &end) || end.Reason == "" {
+		return err
+	}
+	out := *end
+	for _, secret := range p.secrets(vars) {
+		out.Reason = strings.ReplaceAll(out.Reason, secret, "(secret)")
+	}
+	return &out
+}
+
+// hide keeps secrets out of recordings.
+func (p *Preparation) hide(secrets ...string) {
+	tape := p.tape.Load()
+	if tape == nil {
+		return
+	}
+	if h, ok := (*tape).(SecretKeeper); ok {
+		for _, secret := range secrets {
+			h.KeepSecret(secret)
+		}
+	}
 }
 
 // hosts are those that serve the same.

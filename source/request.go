@@ -46,8 +46,15 @@ type Request struct {
 func (r *Request) Prepares() *Before { return &r.Before }
 
 // Check returns what is wrong with the settings taken together. It repeats no text of theirs, which may hold secrets.
-func (r *Request) Check() error {
-	wrong := []error{r.Before.CheckAddress(&r.URL, "http", "https"), r.Headers.Check(), r.Before.CheckUse("url", r.names())}
+func (r *Request) Check() error { return r.CheckWith() }
+
+// CheckWith is Check where the texts may use more variables.
+func (r *Request) CheckWith(more ...string) error {
+	wrong := []error{
+		r.Before.CheckAddress(&r.URL, "http", "https"), r.Headers.Check(), r.Before.CheckUse("url", r.names()), r.Before.CheckNames("url", r.URL.Names(), more...),
+		r.Before.CheckNames("headers", r.Headers.Names(), more...), r.Before.CheckNames("body", r.Body.text.Names(), more...),
+		r.Before.CheckNames("query", queryNames(r.Query), more...),
+	}
 	if r.Method == http.MethodGet && !r.Body.IsZero() {
 		wrong = append(wrong, setting.FieldErrorf("method", "a GET request has no body"))
 	}
@@ -64,8 +71,11 @@ func (r *Request) Uses(variable string) bool {
 
 // names returns the variables that the texts of the request name.
 func (r *Request) names() []string {
-	names := slices.Concat(r.URL.Names(), r.Body.text.Names(), r.Headers.Names())
-	for _, t := range r.Query {
+	return slices.Concat(r.URL.Names(), queryNames(r.Query), r.Body.text.Names(), r.Headers.Names())
+}
+
+func queryNames(query map[string]expression.Template) (names []string) {
+	for _, t := range query {
 		names = append(names, t.Names()...)
 	}
 	return names

@@ -16,6 +16,12 @@ type Tape interface {
 	Record(e TapeEntry)
 }
 
+// SecretKeeper is implemented by a Tape that keeps secrets out of what it records.
+type SecretKeeper interface {
+	// KeepSecret tells of a secret that was found out. It may be called at any time, and more than once for one secret.
+	KeepSecret(secret string)
+}
+
 // TapeEntry is one thing that happened on a connection.
 type TapeEntry struct {
 	Time time.Time

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/leatstream/leat/internal/jsontext"
 )
 
 // JSONTemplate returns the Template of the JSON of a value: nil, a truth value, a number, a text, or a []any or map[string]any of such. The texts
@@ -101,9 +103,6 @@ func (b *structure) addText(text string) error {
 
 // quoted returns a text as JSON writes it, without the quotes.
 func quoted(text string) string {
-	var b strings.Builder
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	_ = e.Encode(text) // a text
-	return strings.TrimSuffix(strings.TrimSuffix(b.String(), "\n")[1:], `"`)
+	out := jsontext.AppendString(nil, text)
+	return string(out[1 : len(out)-1])
 }

@@ -161,7 +161,7 @@ func (c *Config) checkTemplates() (wrong []error) {
 			wrong = append(wrong, &setting.FieldError{Field: field, Err: err})
 		}
 	}
-	return append(wrong, c.Before.CheckUse("url", names))
+	return append(wrong, c.Before.CheckUse("url", names), c.Before.CheckNames("url", names))
 }
 
 // namesIn returns the variables that a template names.

@@ -29,11 +29,13 @@ type Hider struct {
 	forms *strings.Replacer
 	parts []string // what a secret leaves in base64
 	keep  []string
+
+	secrets []string
 }
 
 // NewHider returns the Hider of secrets. The parameters and members in keep are not hidden for their name.
 func NewHider(secrets, keep []string) *Hider {
-	h := &Hider{keep: keep}
+	h := &Hider{keep: keep, secrets: secrets}
 	var forms []string
 	for _, s := range pieces(secrets) {
 		forms = append(forms, formsOf(s)...)
@@ -49,6 +51,9 @@ func NewHider(secrets, keep []string) *Hider {
 	h.forms = strings.NewReplacer(pairs...)
 	return h
 }
+
+// with returns a Hider of more secrets.
+func (h *Hider) with(more []string) *Hider { return NewHider(slices.Concat(h.secrets, more), h.keep) }
 
 func longestFirst(texts []string) {
 	slices.SortFunc(texts, func(a, b string) int { return cmp.Or(cmp.Compare(len(b), len(a)), strings.Compare(a, b)) })

@@ -1,7 +1,9 @@
 package session
 
 import (
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/leatstream/leat/source"
@@ -10,11 +12,13 @@ import (
 // Recorder writes what goes over the wire into one recording, without secrets. NewRecorder makes one. Its methods may be called at any time.
 type Recorder struct {
 	out   *Writer
-	hider *Hider
+	base  *Hider // of the secrets of the configuration; nil: nothing is hidden
 	limit int64
 	done  chan struct{}
+	hider atomic.Pointer[Hider] // of found, too
 
 	mu    sync.Mutex
+	found []string        // secrets that were found out, the last ones
 	conns map[int64]int64 // numbers in the recording
 	count Count
 	err   error
@@ -33,7 +37,9 @@ type Count struct {
 
 // NewRecorder returns a Recorder that takes so many messages of the providers; 0: without a limit. Without a Hider nothing is hidden.
 func NewRecorder(out *Writer, hider *Hider, limit int64) *Recorder {
-	return &Recorder{out: out, hider: hider, limit: limit, done: make(chan struct{}), conns: map[int64]int64{}}
+	r := &Recorder{out: out, base: hider, limit: limit, done: make(chan struct{}), conns: map[int64]int64{}}
+	r.hider.Store(hider)
+	return r
 }
 
 // Source returns the Tape for one source.
@@ -55,12 +61,29 @@ func (l *labelled) Record(t source.TapeEntry) {
 	l.r.record(e)
 }
 
+// KeepSecret implements source.SecretKeeper.
+func (l *labelled) KeepSecret(secret string) { l.r.keepSecret(secret) }
+
+// maxFound is how many secrets are remembered that were found out.
+const maxFound = 256
+
+func (r *Recorder) keepSecret(secret string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.base == nil || slices.Contains(r.found, secret) {
+		return
+	}
+	r.found = append(r.found, secret)
+	r.found = r.found[max(0, len(r.found)-maxFound):]
+	r.hider.Store(r.base.with(r.found))
+}
+
 // record writes an entry, with the secrets hidden before the lock is taken.
 func (r *Recorder) record(e Entry) {
 	size := int64(len(e.Data))
-	if r.hider != nil {
-		e.Data = r.hider.Hide(e.Data)
-		e.ID, e.Event, e.Note = r.hider.Text(e.ID), r.hider.Text(e.Event), r.hider.Text(e.Note)
+	if hider := r.hider.Load(); hider != nil {
+		e.Data = hider.Hide(e.Data)
+		e.ID, e.Event, e.Note = hider.Text(e.ID), hider.Text(e.Event), hider.Text(e.Note)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -2,7 +2,9 @@ package session_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
+	"fmt"
 	"io"
 	"reflect"
 	"strings"
@@ -160,6 +162,31 @@ func TestARecorderStopsAtItsLimit(t *testing.T) {
 	if c := r.Count(); c.Connections != 1 || c.Open != 0 || c.In != 2 || c.Bytes != 16 {
 		t.Errorf("counted %+v", c)
 	}
+}
+
+func TestARecorderHidesWhatIsFoundOutLater(t *testing.T) {
+	var b bytes.Buffer
+	w, err := session.NewWriter(&b, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := session.NewRecorder(w, session.NewHider([]string{"hunter22"}, nil), 0)
+	tape := r.Source("trades", "websocket")
+	taping := source.StartTaping(source.WithTape(t.Context(), tape), "ws://h/")
+	for i := range 300 {
+		tape.(source.SecretKeeper).KeepSecret(fmt.Sprintf("token-%d;", i/2))
+	}
+	taping.Out([]byte("hunter22 token-149 token-100 "+base64.StdEncoding.EncodeToString([]byte("me:token-149;"))), false)
+	taping.Left()
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	got, _, err := read(t, b.Bytes())
+	if err != nil || len(got) != 3 || string(got[1].Data) != "(secret) (secret) (secret) (secret)" {
+		t.Errorf("got %s, %v", got[1].Data, err)
+	}
+	silent := session.NewRecorder(w, nil, 0).Source("trades", "websocket")
+	silent.(source.SecretKeeper).KeepSecret("hunter22") // nothing is hidden there
 }
 
 type full struct{}

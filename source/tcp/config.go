@@ -61,7 +61,7 @@ func (c *Config) Check() error {
 	if _, err := c.templates(); err != nil {
 		wrong = append(wrong, &setting.FieldError{Field: "send", Err: err})
 	}
-	return errors.Join(append(wrong, c.Before.CheckUse("address", c.names()))...)
+	return errors.Join(append(wrong, c.Before.CheckUse("address", c.names()), c.Before.CheckNames("address", c.names()))...)
 }
 
 // UsesCursor implements source.Resumer.

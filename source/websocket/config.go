@@ -77,7 +77,8 @@ func (c *Config) TakesIn() *source.Intake { return &c.Intake }
 
 // Check returns what is wrong with the settings taken together. It repeats no text of theirs, which may hold secrets.
 func (c *Config) Check() error {
-	return errors.Join(c.Before.CheckAddress(&c.URL, "ws", "wss"), c.Headers.Check(), c.Before.CheckUse("url", c.names()), c.checkPing(), c.checkScript())
+	return errors.Join(c.Before.CheckAddress(&c.URL, "ws", "wss"), c.Headers.Check(), c.Before.CheckUse("url", c.names()), c.Before.CheckNames("url", c.URL.Names()),
+		c.Before.CheckNames("headers", c.Headers.Names()), c.Before.CheckNames("query", c.queryNames()), c.checkPing(), c.checkScript())
 }
 
 func (c *Config) checkPing() error {
@@ -94,12 +95,16 @@ func (c *Config) UsesCursor() bool {
 
 // names returns the variables that the texts name, but for those of replies.
 func (c *Config) names() []string {
-	names := slices.Concat(c.URL.Names(), c.Headers.Names())
-	for _, t := range c.Query {
-		names = append(names, t.Names()...)
-	}
+	names := slices.Concat(c.URL.Names(), c.Headers.Names(), c.queryNames())
 	for _, m := range c.messages() {
 		names = append(names, m.text.Names()...)
+	}
+	return names
+}
+
+func (c *Config) queryNames() (names []string) {
+	for _, t := range c.Query {
+		names = append(names, t.Names()...)
 	}
 	return names
 }
