@@ -131,16 +131,16 @@ func (b *Before) CheckAddress(address *expression.Template, schemes ...string) e
 func (b *Before) checkAddress(address *expression.Template, known []string, schemes ...string) error {
 	wrong := func(err error, hint string) error { return &setting.FieldError{Field: "url", Err: err, Hint: hint} }
 	text, err := address.ExpandAddress(b.sample(known))
-	if err != nil && !slices.ContainsFunc(address.Names(), b.foundOut) {
+	if found := slices.ContainsFunc(address.Names(), b.foundOut); found && (err != nil || !b.literal(address)) {
+		return nil //nolint:nilerr // the attempt finds out
+	}
+	if err != nil {
 		return wrong(err, "")
 	}
-	if err != nil || !b.literal(address) {
-		return nil // the attempt finds out
-	}
-	u, parseErr := parseAddress(text)
+	u, err := parseAddress(text)
 	expected := errors.New("expected an address that begins with " + strings.Join(schemes, ":// or ") + "://")
 	switch {
-	case parseErr != nil:
+	case err != nil:
 		return wrong(errors.New("not an address"), "")
 	case slices.Contains(schemes, "http") && (u.Scheme == "ws" || u.Scheme == "wss"):
 		return wrong(fmt.Errorf("%w, got %s://", expected, u.Scheme), "is it a source of type websocket?")

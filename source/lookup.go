@@ -85,7 +85,7 @@ func (l *Lookup) check(b *Before, field string, known []string) error {
 
 // below moves errors about fields below another field.
 func below(field string, err error) error {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // what errors.Join returns
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var moved []error
 		for _, e := range joined.Unwrap() {
 			moved = append(moved, below(field, e))
