@@ -108,5 +108,5 @@ func (m *Manager) book(ctx context.Context) (time.Time, error) {
 		defer m.mu.Unlock()
 		mark.Attempts = append([]Tried(nil), m.ledger.tried...)
 		return nil
-	}}, nil))
+	}}, sights{}))
 }

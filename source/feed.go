@@ -122,7 +122,11 @@ func (f *Feed) Offer(ctx context.Context, arrived time.Time, events ...leat.Even
 				return err
 			}
 		}
-		f.life.event = f.heard(arrived)
+		if proves := f.heard(arrived); isCounter(&events[i]) {
+			f.life.answer = proves
+		} else {
+			f.life.event = proves
+		}
 		f.ready = append(f.ready, events[i])
 		f.bytes += len(events[i].Data) + eventSize
 		if len(f.ready) == 1 {

@@ -2,9 +2,11 @@ package source
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/leatstream/leat"
+	"github.com/leatstream/leat/internal/expression"
 	"github.com/leatstream/leat/stream"
 )
 
@@ -121,6 +123,7 @@ func (m *Manager) missing(puts []stream.Put, now time.Time) []stream.Put {
 	}
 	m.counts.patient = len(m.sessions) > 1
 	m.counts.tick(now)
+	puts = m.withdraw(puts, now)
 	found := m.counts.take()
 	var lost, repaired int64
 	var first string
@@ -166,18 +169,45 @@ func (m *Manager) changed() (entries []stream.Entry) {
 	return entries
 }
 
-// counted makes a delivery bring what is kept beside the mark, and the counts, up to date with its events, which a connection has brought, before its own Move.
-func (m *Manager) counted(d Delivery, seen []observation) Delivery {
+// sights are what the gap rule sees of what a connection has brought.
+type sights struct {
+	events []observation
+	told   []told // among them
+}
+
+// told is what the gap rule sees of a message that is no event.
+type told struct {
+	observation
+	before int // so many of the events came before it
+}
+
+// hear takes a message that is no event into account.
+func (seen *sights) hear(rule *GapRule, e *leat.Event, connection string) {
+	msg := expression.NewMessage(e.Data)
+	if o := rule.look(&msg, connection); o.kind == obsUpTo { // nothing else counts that is no event
+		seen.told = append(seen.told, told{o, len(seen.events)})
+	}
+}
+
+// news reports whether messages that are no events say something new.
+func (m *Manager) news(seen *sights) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.ContainsFunc(seen.told, func(o told) bool { return m.counts.news(&o.observation) })
+}
+
+// counted makes a delivery bring what is kept beside the mark, and the counts, up to date with its events, which a connection has brought, before
+// its own Move.
+func (m *Manager) counted(d Delivery, seen sights) Delivery {
 	if m.counts != nil || m.repairs != nil {
 		d.State = m.changed
 	}
-	if m.counts == nil || len(seen) == 0 {
+	if m.counts == nil || len(seen.events)+len(seen.told) == 0 {
 		return d
 	}
-	if !m.Settings.GapRule.perConnection() { // what came over another connection counts here, too
-		dropped := d.Dropped
+	if dropped := d.Dropped; dropped != nil && !m.Settings.GapRule.perConnection() { // what came over another connection counts here, too
 		d.Dropped = func(event int) {
-			seen[event].known = true
+			seen.events[event].known = true
 			dropped(event)
 		}
 	}
@@ -186,8 +216,15 @@ func (m *Manager) counted(d Delivery, seen []observation) Delivery {
 		m.mu.Lock()
 		now := time.Now()
 		m.counts.patient = len(m.sessions) > 1
-		for i := range seen {
-			m.counts.observe(&seen[i], now)
+		rest := seen.told
+		for i := range seen.events {
+			for ; len(rest) > 0 && rest[0].before <= i; rest = rest[1:] {
+				m.counts.observe(&rest[0].observation, now)
+			}
+			m.counts.observe(&seen.events[i], now)
+		}
+		for i := range rest {
+			m.counts.observe(&rest[i].observation, now)
 		}
 		m.mu.Unlock()
 		return move(mark, known)

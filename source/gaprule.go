@@ -19,7 +19,7 @@ type GapRule struct {
 
 	// What follows what. "next": each number is one more than the one before. "range": an event stands for the numbers from first to last, and the next
 	// one begins behind that. "previous": an event names the id of the one before it. "counter": another event, such as a
-	// heartbeat, names the last number that was sent, and has to be data: what classify calls a heartbeat is no event; with field the numbers between are judged as with next, without it each event without last
+	// heartbeat, names the last number that was sent, also one that classify calls a heartbeat, ack or control; with field the numbers between are judged as with next, without it each event without last
 	// counts one.
 	Form string `yaml:"form" default:"next" enum:"next,range,previous,counter"`
 

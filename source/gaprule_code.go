@@ -21,7 +21,7 @@ import (
 //	1 byte      version, 1
 //	then for each count, in order of key:
 //	text        key
-//	number      flags: 1 begun, 2 doubt
+//	number      flags: 1 begun, 2 doubt, 4 mixed
 //	time ×2     since, at
 //	number ×2   top, again
 //	number      ids of a chain, then 8 bytes for each; if there are any: text, the newest id
@@ -91,7 +91,7 @@ func encodeCounts(counts map[string]*sequence) []byte {
 	for _, key := range slices.Sorted(maps.Keys(counts)) {
 		s := counts[key]
 		w.text(s.key)
-		w.number(flag(s.begun, 1) | flag(s.doubt, 2))
+		w.number(flag(s.begun, 1) | flag(s.doubt, 2) | flag(s.mixed, 4))
 		w.time(s.since)
 		w.time(s.at)
 		w.number(uint64(s.top))
@@ -152,7 +152,7 @@ func decodeCounts(data []byte) (counts []*sequence, err error) {
 	for len(r.rest) > 0 && !r.bad {
 		s := &sequence{key: r.text()}
 		flags := r.number()
-		s.begun, s.doubt = flags&1 != 0, flags&2 != 0
+		s.begun, s.doubt, s.mixed = flags&1 != 0, flags&2 != 0, flags&4 != 0
 		s.since, s.at = r.time(), r.time()
 		s.top, s.again = r.small(), r.small()
 		for n := r.count(8); n > 0; n-- {

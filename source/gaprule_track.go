@@ -23,6 +23,7 @@ type tracker struct {
 	forgotten int64                  // counts that were dropped because there were too many
 	out       []finding
 	patient   bool // more than one connection is up
+	mixed     bool // there are events that the rule does not judge
 	holes     int  // of all counts
 	limit     int  // of counts
 
@@ -61,6 +62,8 @@ type sequence struct {
 	doubt  bool      // again is set
 	recent []uint64  // of a chain: the last ids, hashed, the newest last
 	last   string    // of a chain: the newest id
+	mixed  bool      // there are events of the source that the rule does not judge, as far as it has one count
+	lossy  time.Time // up to when something was missing that is no longer remembered
 	place  *list.Element
 }
 
@@ -99,6 +102,7 @@ func newTracker(rule *GapRule) *tracker {
 // observe takes one event into account.
 func (t *tracker) observe(o *observation, now time.Time) {
 	if o.kind == obsNone {
+		t.mix()
 		return
 	}
 	s := t.sequence(o.key)
@@ -114,6 +118,34 @@ func (t *tracker) observe(o *observation, now time.Time) {
 	if !t.patient && len(s.holes) > 0 {
 		t.overdue(s)
 	}
+}
+
+// mix notes that there are events that the rule does not judge.
+func (t *tracker) mix() {
+	if s := t.buckets[bucketOf("")][""]; !t.mixed && s != nil && !s.mixed {
+		s.mixed, t.dirty[bucketOf("")] = true, true
+	}
+	t.mixed = true
+}
+
+// proves reports whether the numbers show that nothing is missing of what was sent in a stretch of time, or that what was has come. That is so
+// where the source has one count, in which every event is, and which began before and went on behind without a hole. It says nothing where keys
+// count for themselves: one that stays silent, or has never come, may be what is missing.
+func (t *tracker) proves(from, to time.Time) bool {
+	if !t.rule.Per.IsZero() || t.rule.Form == formCounter && t.rule.Field.IsZero() {
+		return false
+	}
+	s := t.buckets[bucketOf("")][""]
+	if s == nil || !s.begun || s.mixed || t.mixed || s.since.After(from) || s.at.Before(to) || !s.lossy.IsZero() && !s.lossy.Before(from) {
+		return false
+	}
+	return !slices.ContainsFunc(s.holes, func(h hole) bool { return !h.from.After(to) && !h.to.Before(from) })
+}
+
+// news reports whether a counter says something that is not known.
+func (t *tracker) news(o *observation) bool {
+	s := t.buckets[bucketOf(o.key)][o.key]
+	return s == nil || !s.begun || o.reset || o.hi > s.top || o.hi < s.top && t.rule.Field.IsZero()
 }
 
 // sequence returns the count of a key, and makes it.
@@ -161,7 +193,7 @@ func (t *tracker) begin(s *sequence, o *observation, now time.Time) {
 	}
 	t.tellAll(s)
 	t.keep(s, nil)
-	*s = sequence{key: s.key, place: s.place, begun: o.kind != obsCounted, since: now, at: now, seen: s.seen, top: o.hi}
+	*s = sequence{key: s.key, place: s.place, begun: o.kind != obsCounted, since: now, at: now, seen: s.seen, top: o.hi, mixed: s.mixed}
 	if o.kind == obsLinked {
 		s.link(o.id, t.rule.Reorder.Events)
 	}
@@ -231,6 +263,7 @@ func (t *tracker) keep(s *sequence, holes []hole) {
 		if !s.holes[oldest].told {
 			t.tell(s, &s.holes[oldest])
 		}
+		s.lossy = s.holes[oldest].to
 		s.holes = slices.Delete(s.holes, oldest, oldest+1)
 		t.holes--
 	}

@@ -120,6 +120,7 @@ func (in *Intake) Start(ctx context.Context) (*Intaking, error) {
 	with := *in
 	setting.Default(&with)
 	t := &Intaking{rules: with.Classify, limit: int(with.MaxDecoded), log: logOf(ctx)}
+	t.telling, _ = ctx.Value(countingKey{}).(bool)
 	if in.Split != nil {
 		t.split = newSplitter(in.Split, t.limit)
 	}
@@ -135,4 +136,11 @@ func (in *Intake) Start(ctx context.Context) (*Intaking, error) {
 		return nil, err
 	}
 	return t, nil
+}
+
+type countingKey struct{}
+
+// withCounting returns a context under which connections hand on, as marks, what classify calls heartbeat, ack or control, for a gap rule.
+func withCounting(ctx context.Context) context.Context {
+	return context.WithValue(ctx, countingKey{}, true)
 }

@@ -17,6 +17,7 @@ import (
 type Intaking struct {
 	decoder *decode.Decoder // nil: there is nothing to decode
 	rules   []Class
+	telling bool      // somebody counts messages that are no events, too
 	known   bool      // the rules say what is data
 	labels  *labeler  // nil: events get none
 	split   *splitter // nil: a message is one event
@@ -137,18 +138,27 @@ func (t *Intaking) Tell(f *Feed) {
 	f.marks(has(classCaughtUp), has(classProgress))
 }
 
-// The ids of marks: events that are none, and tell the Manager something about positions. No id of a provider begins so.
+// The ids of marks: events that are none, and tell the Manager something about positions, or how many events there were. No id of a provider
+// begins so.
 const (
 	markProgress = "\x00progress"
 	markCaughtUp = "\x00caught_up"
+	markCounter  = "\x00counter"
 )
 
 // isMark reports whether an event is a mark. It has no id of the settings yet.
-func isMark(e *leat.Event) bool { return e.ID == markProgress || e.ID == markCaughtUp }
+func isMark(e *leat.Event) bool {
+	return e.ID == markProgress || e.ID == markCaughtUp || isCounter(e)
+}
+
+// isCounter reports whether an event is a mark that is no data either: a sign of life with a number.
+func isCounter(e *leat.Event) bool { return e.ID == markCounter }
 
 // mark returns the mark that a message is; nil if it is none, or nobody is told.
 func (t *Intaking) mark(is string, data []byte) []leat.Event {
 	switch {
+	case t.telling && (is == classHeartbeat || is == classAck || is == classControl):
+		t.one[0] = leat.Event{ID: markCounter, Data: data}
 	case t.feed == nil:
 		return nil
 	case is == classProgress:

@@ -41,6 +41,7 @@ type Manager struct {
 	cover    coverage
 	counts   *tracker    // nil: there is no gap rule
 	repairs  *repairs    // nil: nothing is asked for afterwards
+	unsure   []Gap       // the last ones in time that the numbers may still show to be none
 	at       position    // the last durable one: where the next connection resumes
 	sessions []*session  // those that are not over, the oldest first; the first one's position is the source's
 	begun    int64       // sessions
@@ -91,6 +92,9 @@ func (m *Manager) Run(ctx context.Context) error {
 	defer stop()
 	if err := m.begin(mark, stop); err != nil {
 		return err
+	}
+	if m.counts != nil && m.Settings.GapRule.Form == formCounter {
+		running = withCounting(running)
 	}
 	var workers sync.WaitGroup
 	for n := range m.Settings.Connections {

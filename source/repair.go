@@ -148,6 +148,18 @@ func (r *repairs) came(f *finding) {
 	})
 }
 
+// withdraw takes a stretch of time off what is to be filled.
+func (r *repairs) withdraw(g *Gap) {
+	if r == nil {
+		return
+	}
+	r.jobs = slices.DeleteFunc(r.jobs, func(job *repair) bool {
+		same := job.Gap.How == g.How && job.Gap.From.Equal(g.From) && job.Gap.To.Equal(g.To)
+		r.changed = r.changed || same
+		return same
+	})
+}
+
 // next returns the job that is due first; nil if there is none.
 func (r *repairs) next() (first *repair) {
 	for _, job := range r.jobs {

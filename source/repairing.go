@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/leatstream/leat"
@@ -172,11 +173,7 @@ func (w *repairing) leave(late context.Context, job *repair, reason string) erro
 
 // store stores the repairs as they are.
 func (w *repairing) store(late context.Context) error {
-	return w.m.Producer.Put(late, w.m.counted(Delivery{Move: func(mark *Mark, _ bool) []stream.Put {
-		w.m.mu.Lock()
-		defer w.m.mu.Unlock()
-		return w.m.settle(mark)
-	}}, nil))
+	return w.m.Producer.Put(late, w.m.counted(w.m.settling(), sights{}))
 }
 
 // batch is what a page brings for a gap.
@@ -214,7 +211,7 @@ func (w *repairing) take(late context.Context, job *repair, tier *Tier, page *Pa
 		}
 		return puts
 	}}
-	if err := w.m.Producer.Put(late, w.m.counted(d, nil)); err != nil {
+	if err := w.m.Producer.Put(late, w.m.counted(d, sights{})); err != nil {
 		return err
 	}
 	switch {
@@ -301,6 +298,7 @@ func (w *repairing) done(puts []stream.Put, job *repair) []stream.Put {
 		return puts
 	}
 	log.Info("back-fill: the gap is filled")
+	m.unsure = slices.DeleteFunc(m.unsure, func(o Gap) bool { return o.From.Equal(g.From) && o.To.Equal(g.To) })
 	return m.gap(puts, job.filled(time.Now()))
 }
 

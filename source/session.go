@@ -111,15 +111,20 @@ func (s *session) serve(ctx context.Context, before *session) {
 	defer stall.Stop()
 	signs := s.signs()
 	s.behind, s.marked = signs.Behind, signs.Marked
+	silent := time.Duration(0) // what the provider sent no data for, with signs of life between that were handed out
 	for {
 		s.since.Store(time.Now().UnixNano())
 		s.waiting.Store(true)
 		if s.m.Settings.Stall != setting.Off {
-			stall.Reset(s.m.Settings.Stall) // it runs only while we wait for the provider
+			stall.Reset(max(s.m.Settings.Stall-silent, 0)) // it runs only while we wait for the provider
 		}
+		asked := time.Now()
 		events, err := s.conn.Next(ctx)
 		s.waiting.Store(false)
 		stall.Stop()
+		if silent += time.Since(asked); !onlyCounters(events) {
+			silent = 0
+		}
 		var skip *SkipError
 		switch {
 		case errors.As(err, &skip):
@@ -140,6 +145,11 @@ func (s *session) serve(ctx context.Context, before *session) {
 
 // A message may be on its way for longestMessage times the stall time, if it does move: a provider can send a byte a minute for ever.
 const longestMessage = 10
+
+// onlyCounters reports whether there is something, and nothing of it is data.
+func onlyCounters(events []leat.Event) bool {
+	return len(events) > 0 && !slices.ContainsFunc(events, func(e leat.Event) bool { return !isCounter(&e) })
+}
 
 // stalled ends the connection, unless a long message is on its way.
 func (s *session) stalled(again *time.Timer) {

@@ -16,6 +16,9 @@ import (
 func (m *Manager) deliver(ctx context.Context, s *session, events []leat.Event) error {
 	now := time.Now()
 	t := m.read(s, events, now)
+	if t.silent {
+		return m.count(ctx, t.seen)
+	}
 	events, first, last := t.events, t.first, t.last
 	signs := s.signs()
 	leads := false
@@ -54,19 +57,22 @@ func (m *Manager) deliver(ctx context.Context, s *session, events []leat.Event) 
 type reading struct {
 	events      []leat.Event
 	first, last position // with a cursor
-	seen        []observation
+	seen        sights
 	odd         oddities
+	silent      bool // there is nothing but signs of life with a number
 }
 
 // read fills in the fields of events, and takes marks out of them.
 func (m *Manager) read(s *session, events []leat.Event, now time.Time) (r reading) {
+	r.silent = onlyCounters(events)
 	at := placing{greatest: m.Settings.CursorKind == greatest}
-	if m.counts != nil {
-		r.seen = make([]observation, 0, len(events))
-	}
 	n := 0
 	for i := range events {
 		e := &events[i]
+		if isCounter(e) {
+			r.seen.hear(m.Settings.GapRule, e, s.name)
+			continue
+		}
 		if isMark(e) {
 			s.behind = s.behind && e.ID != markCaughtUp
 			at.note(m.mapping.progress(e))
@@ -74,8 +80,8 @@ func (m *Manager) read(s *session, events []leat.Event, now time.Time) (r readin
 		}
 		msg := m.mapping.apply(e)
 		r.odd.look(e, &m.mapping, now)
-		if r.seen != nil {
-			r.seen = append(r.seen, m.Settings.GapRule.look(&msg, s.name))
+		if m.counts != nil {
+			r.seen.events = append(r.seen.events, m.Settings.GapRule.look(&msg, s.name))
 		}
 		at.note(e)
 		if n != i {
@@ -91,6 +97,14 @@ func (m *Manager) read(s *session, events []leat.Event, now time.Time) (r readin
 		r.odd[doubtBack]++
 	}
 	return r
+}
+
+// count stores what signs of life with a number say, if that is new.
+func (m *Manager) count(ctx context.Context, seen sights) error {
+	if !m.news(&seen) {
+		return nil
+	}
+	return m.Producer.Put(ctx, m.counted(m.settling(), seen))
 }
 
 // skipped writes down a message that was left out, once, however many connections bring it and however often.
@@ -111,7 +125,7 @@ func (m *Manager) skipped(ctx context.Context, s *session, skip *SkipError) erro
 			puts = m.gap(puts, g)
 		}
 		return append(puts, m.settle(mark)...)
-	}}, nil))
+	}}, sights{}))
 }
 
 // store stores the coverage as it is now.
@@ -123,12 +137,17 @@ func (m *Manager) store(ctx context.Context) error {
 	if !moves {
 		return nil
 	}
-	return m.Producer.Put(ctx, m.counted(Delivery{Move: func(mark *Mark, _ bool) []stream.Put {
+	return m.Producer.Put(ctx, m.counted(m.settling(), sights{}))
+}
+
+// settling is a delivery of nothing but what is known by now.
+func (m *Manager) settling() Delivery {
+	return Delivery{Move: func(mark *Mark, _ bool) []stream.Put {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		m.observe()
 		return m.settle(mark)
-	}}, nil))
+	}}
 }
 
 // observe takes the signs of life of all connections into account. The caller holds mu.
@@ -142,6 +161,9 @@ func (m *Manager) observe() {
 func (m *Manager) settle(mark *Mark) (puts []stream.Put) {
 	for _, gap := range m.cover.settle() {
 		g := Gap{Source: m.Name, From: gap.from, To: gap.to, How: gap.how, Reason: gap.reason, Asked: gap.asked, Came: gap.came}
+		if m.disproved(&g) {
+			continue
+		}
 		m.tell(&g)
 		puts = m.gap(puts, g)
 		m.repair(&g, time.Now())

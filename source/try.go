@@ -76,7 +76,11 @@ func (t *Trial) Observe(connection string, data []byte, at time.Time) error {
 	in := t.taking[connection]
 	if in == nil {
 		var err error
-		if in, err = t.intake.Start(context.Background()); err != nil {
+		ctx := context.Background()
+		if t.settings.GapRule.Form == formCounter {
+			ctx = withCounting(ctx)
+		}
+		if in, err = t.intake.Start(ctx); err != nil {
 			return err
 		}
 		t.taking[connection] = in
@@ -90,9 +94,25 @@ func (t *Trial) Observe(connection string, data []byte, at time.Time) error {
 		t.result.LeftOut++
 	}
 	for i := range taken.Events {
-		t.event(connection, &taken.Events[i], at)
+		if e := &taken.Events[i]; isCounter(e) {
+			t.counter(connection, e, at)
+		} else {
+			t.event(connection, e, at)
+		}
 	}
 	return nil
+}
+
+// counter takes a message into account that is no event, and may have a number.
+func (t *Trial) counter(connection string, e *leat.Event, at time.Time) {
+	var seen sights
+	seen.hear(t.settings.GapRule, e, connection)
+	t.settle(at)
+	for i := range seen.told {
+		t.result.Judged++
+		t.counts.observe(&seen.told[i].observation, at)
+	}
+	t.last = at
 }
 
 // ObserveEvent takes an event into account, as a stream has it.

@@ -120,6 +120,7 @@ func TestSuite(t *testing.T) {
 		Serve:  serve,
 		Source: func(n *pipenet.Network) source.Source { return &perOpen{n: n} },
 		Cursor: "7",
+		Asks:   true,
 		Text:   func(e leat.Event) string { return gjson.GetBytes(e.Data, "v").Raw },
 	})
 }

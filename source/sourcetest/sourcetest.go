@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strconv"
 	"strings"
 	"sync"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/leatstream/leat"
+	"github.com/leatstream/leat/internal/expression"
 	"github.com/leatstream/leat/internal/pipenet"
 	"github.com/leatstream/leat/source"
 )
@@ -64,6 +66,9 @@ type Kit struct {
 	// NoLimit: the library of the language refuses what is too large by itself.
 	NoLimit bool
 
+	// Asks: the client asks again and again, so that nothing is stalled between two answers.
+	Asks bool
+
 	// Held is how many bytes at most are on the way between a provider and a caller that does not call Next. 0: 4 MiB.
 	Held int
 }
@@ -81,6 +86,7 @@ func Run(t *testing.T, kit Kit) {
 		"ResumeAsksForTheCursor":              testResume,
 		"TheProviderWaitsForTheCaller":        testBounded,
 		"KeepAlivesAreSignsOfLifeAndNoEvents": testAlive,
+		"HeartbeatsAloneAreAStall":            testStall,
 		"NobodyThereIsToldAsDial":             testNobody,
 		"OpenEndsWithItsContext":              testOpenContext,
 	} {
@@ -370,6 +376,48 @@ func testAlive(t *testing.T, r *rig) {
 	if time.Since(signs.Data) < 4*time.Minute {
 		t.Errorf("a keep-alive counts as data: %+v", signs)
 	}
+}
+
+// nowhere is a source.Producer that forgets everything but the mark.
+type nowhere struct {
+	mu   sync.Mutex
+	mark source.Mark
+}
+
+func (*nowhere) Begin(context.Context) (source.Mark, error) { return source.Mark{}, nil }
+
+func (p *nowhere) Put(_ context.Context, d source.Delivery) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if d.Move != nil {
+		d.Move(&p.mark, false)
+	}
+	return nil
+}
+
+// testStall: a provider that says that it lives, and sends no data, is left after the stall time.
+func testStall(t *testing.T, r *rig) {
+	stop := r.serve(t, func(p *Player) {
+		send(p, 1)
+		for p.Alive != nil && p.Alive() == nil {
+			time.Sleep(10 * time.Second)
+		}
+	})
+	defer stop()
+	m := &source.Manager{
+		Name: "feed", Source: r.Source(r.n), Producer: &nowhere{}, Log: slog.New(slog.DiscardHandler),
+		Settings: source.Settings{Stall: time.Minute, EventID: expression.MustParse("n")},
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	if err := m.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	stalls := m.Status().Ends[source.End{Kind: source.EndStall}]
+	if r.Asks != (stalls == 0) || stalls > 5 {
+		t.Errorf("%d connections ended as stalled: %v", stalls, m.Status().Ends)
+	}
+	time.Sleep(time.Minute)
 }
 
 func testNobody(t *testing.T, r *rig) {
