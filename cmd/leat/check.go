@@ -16,7 +16,7 @@ func (a *app) checkCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "check FILE...", Short: "Report every mistake of a configuration", Args: cobra.MinimumNArgs(1),
 		Long: `Check reports every mistake of all files together, each with its line and column. The files are read as one
-configuration. "-" is standard input. If there is no mistake it says what the configuration promises for each source, stream and
+configuration. "-" is standard input. The files that it names, such as certificates, must be there and hold what they should. If there is no mistake it says what the configuration promises for each source, stream and
 consumer; leat explain tells what the words mean. It exits with 2 if there is an error, with --strict also if there is a warning.`,
 		Example: "  leat check leat.yaml\n  leat check --format json leat.yaml streams.yaml",
 		RunE: func(_ *cobra.Command, files []string) error {

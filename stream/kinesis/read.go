@@ -332,6 +332,9 @@ const (
 	longIdle  = time.Second
 )
 
+// toldAt is how many failures in a row are told of.
+const toldAt = 3
+
 func (p *poller) close() {}
 
 func (p *poller) next(ctx context.Context, noWait bool) (page, error) {
@@ -354,6 +357,9 @@ func (p *poller) next(ctx context.Context, noWait bool) (page, error) {
 		out, err := p.r.e.api.GetRecords(ctx, &sdk.GetRecordsInput{ShardIterator: &p.iterator})
 		switch {
 		case err == nil:
+			if fails >= toldAt {
+				p.r.e.log.Info("a shard of Kinesis can be read again", "stream", p.r.stream, "shard", p.r.shard.String(), "failures", fails)
+			}
 			return p.page(out), nil
 		case ctx.Err() != nil:
 			return page{}, ctx.Err()
@@ -363,7 +369,7 @@ func (p *poller) next(ctx context.Context, noWait bool) (page, error) {
 		case !again(err):
 			return page{}, fmt.Errorf("read stream %q %s: %w", p.r.stream, p.r.shard, p.gone(ctx, p.r.mend(err)))
 		default:
-			if fails++; fails == 3 {
+			if fails++; fails == toldAt {
 				p.r.e.log.Warn("a shard of Kinesis cannot be read; it is tried again", "stream", p.r.stream, "shard", p.r.shard.String(), "error", err)
 			}
 			if err := wait.For(ctx, jitter(500*time.Millisecond, fails, 10*time.Second)); err != nil {
