@@ -21,8 +21,8 @@ type Before struct {
 	// only, cursor_overlap says how far to go back on another.
 	Hosts []string `yaml:"hosts"`
 
-	// Which host an attempt takes. "rotate": the same as the last one, and the next one after an attempt that failed. "ordered": the first one, after
-	// attempts that failed the next one, until one succeeds. "random": any, but not the one that failed last.
+	// Which host an attempt takes. "rotate": the same as the last one, and the next one after an attempt that failed, or a connection that ended
+	// soon. "ordered": the first one, after such attempts the next one, until one succeeds. "random": any, but not the one that failed last.
 	HostOrder string `yaml:"host_order" default:"rotate" enum:"rotate,ordered,random"`
 
 	// Whether a cursor, or what a broker keeps for us, is the same on all hosts. Otherwise more than one host and a cursor need cursor_overlap.

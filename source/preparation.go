@@ -53,6 +53,9 @@ func (p *Preparation) Variables(ctx context.Context, after leat.Cursor) (map[str
 	if tape := TapeOf(ctx); tape != nil {
 		p.tape.Store(&tape)
 	}
+	if unproven, _ := ctx.Value(unprovenKey{}).(bool); unproven {
+		p.hosts.unproven()
+	}
 	vars := map[string]any{"cursor": string(after), "page": ""}
 	maps.Copy(vars, variablesOf(ctx))
 	err := p.fill(ctx, vars)
@@ -67,6 +70,14 @@ func (p *Preparation) Variables(ctx context.Context, after leat.Cursor) (map[str
 		return nil, p.clean(vars, err)
 	}
 	return vars, nil
+}
+
+type unprovenKey struct{}
+
+// withUnproven returns a context that tells Variables whether the last connection ended before it proved itself: then its host
+// counts as one where an attempt failed.
+func withUnproven(ctx context.Context, unproven bool) context.Context {
+	return context.WithValue(ctx, unprovenKey{}, unproven)
 }
 
 type variablesKey struct{}
@@ -240,6 +251,7 @@ type hosts struct {
 	mu     sync.Mutex
 	at     int
 	failed string // the one that did last
+	taken  string // the one that a connection was opened to last
 }
 
 // next returns the host for an attempt.
@@ -263,6 +275,9 @@ func (h *hosts) next() (string, bool) {
 func (h *hosts) tried(host string, succeeded bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if succeeded {
+		h.taken = host
+	}
 	switch {
 	case len(h.list) == 0:
 	case succeeded && h.order == "ordered":
@@ -273,5 +288,16 @@ func (h *hosts) tried(host string, succeeded bool) {
 		fallthrough
 	default:
 		h.failed = host
+	}
+}
+
+// unproven tells that the connection that was opened last came to nothing.
+func (h *hosts) unproven() {
+	h.mu.Lock()
+	host := h.taken
+	h.taken = ""
+	h.mu.Unlock()
+	if host != "" {
+		h.tried(host, false)
 	}
 }

@@ -22,6 +22,7 @@ type slot struct {
 	retired  sync.WaitGroup // connections that are being closed, or whose events are still being stored
 	draining *session       // the one before, if it has ended but what it received may not be stored yet
 	leaving  *session       // the one that was replaced last
+	unproven bool           // the one before did not prove itself
 }
 
 func (s *slot) run(ctx, late context.Context) {
@@ -118,11 +119,13 @@ func ended(s *session) bool {
 
 // lost waits before the connection after one that has ended.
 func (s *slot) lost(ctx context.Context, current *session, cause error) {
-	if current.steady() {
+	steady := current.steady()
+	if steady {
 		s.backoff.forget()
 	}
 	var end *EndError
-	if errors.As(cause, &end) && current.brought() == 0 && s.m.loses(&current.after, end) {
+	s.unproven = errors.As(cause, &end) && !steady && end.Kind != EndReconnect && end.Kind != EndRotation
+	if end != nil && current.brought() == 0 && s.m.loses(&current.after, end) {
 		return
 	}
 	s.pause(ctx, cause, slog.LevelInfo) // its end has been told
@@ -187,7 +190,8 @@ func (s *slot) open(ctx, late context.Context) *session {
 			return nil
 		}
 		after := s.m.resume()
-		conn, err := s.m.Source.Open(withVariables(ctx, outage(s.m.uncovered())), after.asked)
+		conn, err := s.m.Source.Open(withUnproven(withVariables(ctx, outage(s.m.uncovered())), s.unproven), after.asked)
+		s.unproven = false
 		if err == nil {
 			s.m.log.Info("connected", "connection", s.n, "asked_to_resume", after.asked != "")
 			next := &session{slot: s.n, conn: conn, after: after}

@@ -26,3 +26,6 @@ func Read(config *Config, from io.Reader) source.Conn {
 	}()
 	return c
 }
+
+// Expanded is for tests.
+var Expanded = (*Config).expanded

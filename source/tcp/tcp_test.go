@@ -8,6 +8,8 @@ import (
 	"io"
 	"net"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -164,5 +166,49 @@ func TestCheck(t *testing.T) {
 	c := tcp.Config{Address: "host:1", Send: secrets("a {{cursor}}")}
 	if err := c.Check(); err != nil || !c.UsesCursor() {
 		t.Errorf("got %v", err)
+	}
+}
+
+// What a source finds out before it connects stands in its address and in what it sends.
+func TestHostAndTokenAreFoundOutAtEveryAttempt(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte("hunter2\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		n := pipenet.New()
+		l := n.Listen("b:1")
+		heard := make(chan string, 1)
+		go func() {
+			c, _ := l.Accept()
+			line, _ := bufio.NewReader(c).ReadString('\n')
+			heard <- line
+			_ = c.Close()
+		}()
+		config := tcp.Config{
+			Address: "{{host}}:1", Send: secrets("LOGIN {{token}} {{unix()}}"),
+			Before: source.Before{Hosts: []string{"a", "b"}, Credentials: &source.Credentials{File: file}},
+		}
+		if err := errors.Join(config.Check(), config.Before.Check()); err != nil {
+			t.Fatal(err)
+		}
+		s := &tcp.Source{Config: config, Dial: n.DialContext}
+		if _, err := s.Open(t.Context(), ""); err == nil {
+			t.Error("the first host is there")
+		}
+		c, err := s.Open(t.Context(), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if line := <-heard; line != "LOGIN hunter2 946684800\r\n" {
+			t.Errorf("heard %q", line)
+		}
+		_ = c.Close()
+		time.Sleep(time.Minute)
+	})
+	for _, c := range []tcp.Config{{Address: "{{host}}:1"}, {Address: "a:1", Send: secrets("{{token}}")}, {Address: "a:1", Send: secrets("{{nothing}}")}} {
+		if c.Check() == nil {
+			t.Errorf("%s is taken", c.Address)
+		}
 	}
 }
