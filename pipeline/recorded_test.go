@@ -1,6 +1,8 @@
 package pipeline_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -11,10 +13,12 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/leatstream/leat"
 	"github.com/leatstream/leat/config"
 	"github.com/leatstream/leat/internal/provider"
 	"github.com/leatstream/leat/pipeline"
@@ -173,7 +177,55 @@ func stored(s pipeline.Status) (inStream, delivered int64) {
 	return inStream, delivered
 }
 
-// Every recorded exchange is stored and delivered with nothing but a file of configuration, message for message.
+// noData says of what an exchange sends, decoded by the standard library, whether it is no event.
+var noData = map[string]func(m map[string]any) bool{
+	"ascendex":   func(m map[string]any) bool { return m["m"] == "ping" || m["m"] == "connected" || m["m"] == "sub" },
+	"binance":    func(m map[string]any) bool { return m["data"] == nil },
+	"binance_us": func(m map[string]any) bool { return m["data"] == nil },
+	"bitmex":     func(m map[string]any) bool { return m["table"] == nil },
+	"bitstamp":   func(m map[string]any) bool { return strings.HasPrefix(fmt.Sprint(m["event"]), "bts:") },
+	"bittrex":    func(m map[string]any) bool { list, _ := m["M"].([]any); return len(list) == 0 },
+	"coinbase":   func(m map[string]any) bool { return m["type"] == "subscriptions" },
+	"dydx":       func(m map[string]any) bool { return m["type"] == "connected" },
+	"gemini":     func(m map[string]any) bool { return m["type"] == "heartbeat" },
+	"hitbtc":     func(m map[string]any) bool { return m["method"] == nil },
+	"huobi":      func(m map[string]any) bool { return m["ping"] != nil || m["subbed"] != nil },
+	"kraken":     func(m map[string]any) bool { return m["event"] != nil },
+	"okx":        func(m map[string]any) bool { return m["event"] != nil },
+	"phemex":     func(m map[string]any) bool { return m["result"] != nil },
+	"poloniex":   func(m map[string]any) bool { return m["event"] != nil },
+	"upbit":      func(m map[string]any) bool { return m["ty"] == nil },
+}
+
+// dataOf returns how often each message comes that is an event, how many there are, and what has to be said to the pings among the others.
+func dataOf(t *testing.T, exchange string, messages []provider.Message) (data map[string]int, n int, pongs []string) {
+	t.Helper()
+	data = map[string]int{}
+	for _, m := range messages {
+		text := m.Data
+		if zipped, err := gzip.NewReader(bytes.NewReader(text)); err == nil {
+			if text, err = io.ReadAll(zipped); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var object map[string]any // nil of a list
+		_ = json.Unmarshal(text, &object)
+		switch {
+		case object["m"] == "ping":
+			pongs = append(pongs, `{"op":"pong"}`)
+		case exchange == "huobi" && object["ping"] != nil:
+			pongs = append(pongs, fmt.Sprintf(`{"pong":%.0f}`, object["ping"]))
+		}
+		if !noData[exchange](object) {
+			data[string(text)]++
+			n++
+		}
+	}
+	return data, n, pongs
+}
+
+// Of every recorded exchange each event is stored and delivered, and nothing else, with nothing but a file of configuration: byte for byte. Its pings are answered,
+// and its numbers, where it has any, show no gap.
 func TestEveryRecordedExchangeNeedsOnlyConfiguration(t *testing.T) {
 	dir := dataDir(t)
 	want := readOracles(t, dir)
@@ -184,22 +236,42 @@ func TestEveryRecordedExchangeNeedsOnlyConfiguration(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			exchange, _, _ := strings.Cut(strings.ToLower(name), ".")
-			url := serve(t, &provider.Replay{Session: recorded(t, dir, name)})
-			r := start(t, filepath.Join("testdata", "exchanges", exchange+".yaml"), url)
+			replay := &provider.Replay{Session: recorded(t, dir, name)}
+			data, n, pongs := dataOf(t, exchange, replay.Session.Inbound())
+			r := start(t, filepath.Join("testdata", "exchanges", exchange+".yaml"), serve(t, replay))
 			r.until(t, "delivered", func(s pipeline.Status) bool {
 				_, delivered := stored(s)
-				return delivered >= int64(session.Inbound)
+				return delivered >= int64(n) && replay.Counts().Sent >= int64(session.Inbound) && len(heard(replay)) >= len(pongs)
 			})
 			r.end(t)
 			s := r.p.Status().Sources[0]
-			if int(s.Stored) != session.Inbound || s.Duplicates != 0 || s.Gaps != 0 || s.Opened != 1 {
-				t.Errorf("stored %d of %d messages, %d duplicates, %d gaps, %d connections", s.Stored, session.Inbound, s.Duplicates, s.Gaps, s.Opened)
+			if int(replay.Counts().Sent) != session.Inbound || s.Duplicates != 0 || s.Gaps != 0 || s.Opened != 1 || s.Unknown != 0 || s.Skipped != 0 {
+				t.Errorf("%d of %d messages sent, %d stored, %d duplicates, %d gaps, %d unknown, %d connections", replay.Counts().Sent, session.Inbound, s.Stored, s.Duplicates, s.Gaps, s.Unknown, s.Opened)
 			}
-			if n := r.rows(t, "SELECT count(*) FROM messages"); n != session.Inbound {
-				t.Errorf("the table has %d rows, want %d", n, session.Inbound)
+			if rows := r.rows(t, "SELECT count(*) FROM messages"); rows != n || int(s.Stored) != n {
+				t.Errorf("%d records and %d rows, want %d", s.Stored, rows, n)
 			}
+			for _, text := range r.payloads(t) {
+				if data[text]--; data[text] < 0 {
+					t.Fatalf("stored, though it is no event of the recording, or once too often: %.200s", text)
+				}
+			}
+			if got := heard(replay); !slices.Equal(got, pongs) {
+				t.Errorf("pings were answered by %q, want %q", got, pongs)
+			}
+			t.Logf("%d of %d messages are events, %d pings were answered", n, session.Inbound, len(pongs))
 		})
 	}
+}
+
+// heard returns what a provider has heard but for subscriptions.
+func heard(p *provider.Replay) (all []string) {
+	for _, text := range p.Received() {
+		if bytes.Contains(text, []byte("pong")) {
+			all = append(all, string(text))
+		}
+	}
+	return all
 }
 
 // Four simultaneous connections give the union of what they carry, each event once, also when one of them loses messages and another is cut off
@@ -258,8 +330,21 @@ func TestRedundantConnectionsGiveTheUnion(t *testing.T) {
 	}
 }
 
-// records returns the identities of all records in the table.
+// records returns the identities of all records of the stream.
 func (r *running) records(t *testing.T) (ids []string) {
+	t.Helper()
+	r.read(t, func(record *leat.Record) { ids = append(ids, record.ID) })
+	return ids
+}
+
+// payloads returns what is stored.
+func (r *running) payloads(t *testing.T) (all []string) {
+	t.Helper()
+	r.read(t, func(record *leat.Record) { all = append(all, string(record.Data)) })
+	return all
+}
+
+func (r *running) read(t *testing.T, each func(*leat.Record)) {
 	t.Helper()
 	e, err := local.Open(r.data, local.Options{ReadOnly: true})
 	if err != nil {
@@ -267,7 +352,6 @@ func (r *running) records(t *testing.T) (ids []string) {
 	}
 	defer e.Close()
 	for _, record := range streamtest.ReadStream(t, e, "feed") {
-		ids = append(ids, record.ID)
+		each(&record)
 	}
-	return ids
 }
