@@ -1,10 +1,14 @@
 package source
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
+
+	"github.com/leatstream/leat/stream"
 )
 
 // Completeness is what is known about how complete a stretch of time is.
@@ -20,6 +24,10 @@ type Completeness struct {
 	// Missing are the events that are known to be missing, in order of time, without those that came later.
 	Missing       []Gap `json:"missing"`
 	MissingEvents int64 `json:"missing_events"`
+
+	// Waiting are the events that are missing up to now, and may still be on their way: nothing behind the first of them is judged, so that To is no later.
+	Waiting       []Gap `json:"waiting,omitempty"`
+	WaitingEvents int64 `json:"waiting_events,omitempty"`
 
 	// Repaired is how many events came after they, or the time in which they were sent, had been told missing.
 	Repaired int64 `json:"repaired_events"`
@@ -76,6 +84,41 @@ func (c *Completeness) fill(r *Gap) {
 		}
 	}
 	c.Unknown = rest
+}
+
+// Await takes the events into account that are waited for when the state entries of the source are these. An error says that they cannot be read.
+func (c *Completeness) Await(state []stream.Entry) error {
+	for _, e := range state {
+		if !strings.HasPrefix(e.Key, StateKey(c.Source)+"counts/") {
+			continue
+		}
+		counts, err := decodeCounts(e.Value)
+		if err != nil {
+			return fmt.Errorf("stored counts of source %q: %w", c.Source, err)
+		}
+		for _, s := range counts {
+			for i := range s.holes {
+				if !s.holes[i].told {
+					c.await(s.finding(&s.holes[i]))
+				}
+			}
+		}
+	}
+	slices.SortStableFunc(c.Waiting, func(a, b Gap) int { return a.From.Compare(b.From) })
+	return nil
+}
+
+func (c *Completeness) await(f finding) {
+	g := f.gap()
+	g.Source = c.Source
+	c.Waiting = append(c.Waiting, g)
+	c.WaitingEvents += g.Lost
+	if g.From.Before(c.To) {
+		c.To = g.From
+	}
+	if c.To.Before(c.From) {
+		c.To = c.From
+	}
 }
 
 // join makes one of stretches that overlap, and cuts off what lies before From.

@@ -459,7 +459,12 @@ func (t *tracker) tell(s *sequence, h *hole) {
 	if t.rule.perConnection() && t.covered(s, h) {
 		return
 	}
-	t.out = append(t.out, finding{key: s.key, lo: h.lo, hi: h.hi, id: h.id, after: h.after, from: h.from, to: h.to})
+	t.out = append(t.out, s.finding(h))
+}
+
+// finding returns a hole as what is told of it.
+func (s *sequence) finding(h *hole) finding {
+	return finding{key: s.key, lo: h.lo, hi: h.hi, id: h.id, after: h.after, from: h.from, to: h.to}
 }
 
 // covered reports whether another connection had nothing missing at the time.

@@ -25,7 +25,8 @@ func (a *app) gapsCommand() *cobra.Command {
 		Use: "gaps SOURCE", Short: "Say for which time a source is complete, and what is missing", Args: cobra.MinimumNArgs(1),
 		Long: `Gaps says what is known of the time since --since: for which stretches nothing covered what the provider sent, and which events are known to be
 missing, with their numbers where the source has a gap_rule. What came after all is not missing. It is made of the records in the stream
-SOURCE.gaps and of the source's mark, beside a running leat or without one. It exits with 0 if the time is complete, and with 1 if not.
+SOURCE.gaps and of what is stored of the source, beside a running leat or without one. Events that may still be late, as reorder of the rule says, are waited
+for: a leat that is stopped waits until it runs again, and the statement ends before the first of them. It exits with 0 if the time is complete, and with 1 if not.
 
 With --try it tries the gap_rule of a source in a configuration over recordings, which are its arguments then: what leat record has written, other
 recorded sessions, lines with a message each, or what leat get prints with --json. Messages are decoded, classified and split as the source says;
@@ -141,7 +142,15 @@ func (g *gaps) judge(ctx context.Context, e engine, name string, since time.Time
 	if err == nil && from.After(mark.Covered) {
 		return c, fmt.Errorf("nothing is known since %s: source %q is complete or reported up to %s only", stamp(from), name, stamp(mark.Covered))
 	}
-	return source.Judge(name, records, from, mark.Covered), err
+	if err != nil {
+		return c, err
+	}
+	state, err := e.State(ctx, source.StateKey(name))
+	if err != nil {
+		return c, err
+	}
+	c = source.Judge(name, records, from, mark.Covered)
+	return c, c.Await(state)
 }
 
 func (g *gaps) stream(ctx context.Context, e engine, name string) (stream.Info, error) {
@@ -231,6 +240,9 @@ func (g *gaps) say(c *source.Completeness, now time.Time) error {
 		at = c.Unknown[len(c.Unknown)-1].To
 	}
 	fmt.Fprintf(&out, "complete from %s to %s, which is %s ago\n", stamp(at), stamp(c.To), short(now.Sub(c.To)))
+	if n := len(c.Waiting); n > 0 {
+		fmt.Fprintf(&out, "waiting for   %s at %d places since %s, which may still come: what is behind is not judged yet\n", events(c.WaitingEvents), n, stamp(c.Waiting[0].From))
+	}
 	for i := range c.Missing {
 		if i == mostLines {
 			fmt.Fprintf(&out, "and %d more places; --json has all\n", len(c.Missing)-i)
@@ -272,6 +284,9 @@ func summary(c *source.Completeness) string {
 		if c.Repaired > 0 {
 			text += fmt.Sprintf("; %s came after they had been told missing", events(c.Repaired))
 		}
+		if c.WaitingEvents > 0 {
+			text += fmt.Sprintf("; %s may still come", events(c.WaitingEvents))
+		}
 		return text
 	}
 	var parts []string
@@ -283,6 +298,9 @@ func summary(c *source.Completeness) string {
 	}
 	if c.Repaired > 0 {
 		parts = append(parts, fmt.Sprintf("%s came late", events(c.Repaired)))
+	}
+	if c.WaitingEvents > 0 {
+		parts = append(parts, fmt.Sprintf("%s may still come", events(c.WaitingEvents)))
 	}
 	return "not complete: " + strings.Join(parts, ", ")
 }
