@@ -37,9 +37,10 @@ var floors = map[string][]string{
 	"stream": {},
 	"source": {"stream"}, // gap records are puts
 	"sink":   {},
+	"filter": {},
 
-	"producer": {"source", "stream"},
-	"consumer": {"sink", "stream"},
+	"producer": {"source", "stream", "filter"},
+	"consumer": {"sink", "stream", "filter"},
 
 	"stream/":      {"stream"}, // an adapter knows its parent, never a sibling
 	"source/":      {"source"},
@@ -49,11 +50,11 @@ var floors = map[string][]string{
 	"internal/pipenet":       {},
 	"internal/torture":       {},
 	"internal/provider":      {"source", "source/session"}, // recordings
-	"internal/configdoc":     {"config", "internal/setting", "producer", "consumer", "source", "stream", "sink"},
+	"internal/configdoc":     {"config", "internal/setting", "producer", "consumer", "source", "stream", "sink", "filter"},
 	"internal/configdoc/cmd": {"internal/configdoc", "pipeline", "config"},
 
-	"config":   {"source", "producer", "consumer", "sink", "stream"},
-	"pipeline": {"config", "source", "producer", "consumer", "sink", "stream", "source/", "sink/", "stream/local", "stream/kinesis"},
+	"config":   {"source", "producer", "consumer", "sink", "stream", "filter"},
+	"pipeline": {"config", "source", "producer", "consumer", "sink", "stream", "filter", "source/", "sink/", "stream/local", "stream/kinesis"},
 
 	"kinesisapi":  {"stream", "kinesisapi/"},
 	"kinesisapi/": {"stream"}, // parts of the API that know no server
@@ -64,7 +65,7 @@ var floors = map[string][]string{
 	"internal/bench": {"source", "source/websocket", "producer", "stream", "stream/local", "stream/remote", "stream/kinesis", "internal/provider"},
 
 	"examples": {},
-	"cmd/leat": {"pipeline", "config", "stream", "consumer", "source", "source/session", "sink/sql", "stream/local", "stream/remote", "examples", "internal/provider", "kinesisapi", "kinesisapi/", "stream/kinesis"},
+	"cmd/leat": {"pipeline", "config", "filter", "stream", "consumer", "source", "source/session", "sink/sql", "stream/local", "stream/remote", "examples", "internal/provider", "kinesisapi", "kinesisapi/", "stream/kinesis"},
 }
 
 // words are on the lowest floor: everyone may import them.

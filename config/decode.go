@@ -104,7 +104,7 @@ func (d *decoder) skip(s *scope, e entry) {
 		d.hideAll(e.value)
 	}
 	name := e.name
-	if near, ok := Nearest(name, s.names); ok && s.secret(near) {
+	if near, ok := setting.Nearest(name, s.names); ok && s.secret(near) {
 		name = "secret"
 	}
 	d.hideSuspicious(name, e.value)

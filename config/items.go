@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/leatstream/leat/internal/setting"
 	"go.yaml.in/yaml/v4"
 )
 
@@ -78,7 +79,7 @@ func (d *decoder) adapter(n *yaml.Node, offered map[string]func() any, what stri
 	}
 	known := slices.Sorted(maps.Keys(offered))
 	hint := "write one of " + strings.Join(known, ", ")
-	if near, ok := Nearest(name, known); ok {
+	if near, ok := setting.Nearest(name, known); ok {
 		hint = fmt.Sprintf("did you mean %q?", near)
 	}
 	d.fail(report{code: codeUnknownType, at: d.span(at), message: fmt.Sprintf("unknown type of %s %s", what, quote(name)), hint: hint})

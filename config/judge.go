@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/leatstream/leat/internal/setting"
 	"github.com/leatstream/leat/stream"
 )
 
@@ -102,7 +103,7 @@ func (l *loader) refer(to declared, known, used map[string]bool) {
 		return
 	}
 	r := report{code: codeUnknownStream, at: to.at, message: fmt.Sprintf("unknown stream %s", quote(to.name)), hint: "declare it under streams"}
-	if near, ok := Nearest(to.name, slices.Collect(maps.Keys(known))); ok {
+	if near, ok := setting.Nearest(to.name, slices.Collect(maps.Keys(known))); ok {
 		used[near] = true
 		r.hint = fmt.Sprintf("did you mean %q?", near)
 	}

@@ -4,13 +4,14 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/leatstream/leat/internal/setting"
 	"go.yaml.in/yaml/v4"
 )
 
 // unknown reports a field that the scope does not have: as misplaced if it is known further out
 // or one level further in, else with the nearest name.
 func (d *decoder) unknown(s *scope, e entry) {
-	near, ok := Nearest(e.name, s.names)
+	near, ok := setting.Nearest(e.name, s.names)
 	if s.open && !(ok && s.lacks(near)) {
 		d.wrong = append(d.wrong, d.span(e.key))
 		return

@@ -43,7 +43,7 @@ func (d *decoder) outside(f field, s slot) *report {
 	}
 	if v.Kind() == reflect.String && len(f.enum) > 0 && !slices.Contains(f.enum, v.String()) {
 		hint := "write one of " + strings.Join(f.enum, ", ")
-		if near, ok := Nearest(v.String(), f.enum); ok {
+		if near, ok := setting.Nearest(v.String(), f.enum); ok {
 			hint = fmt.Sprintf("did you mean %q?", near)
 		}
 		return &report{code: codeEnum, message: fmt.Sprintf("%s: unknown value %s", f.name, quote(v.String())), hint: hint}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/leatstream/leat/config"
+	"github.com/leatstream/leat/internal/setting"
 )
 
 // wrapArgs makes wrong arguments a usage error in our own words that shows how it is used. What every verb has is judged before.
@@ -57,7 +57,7 @@ func unknownVerb(cmd *cobra.Command, word string) error {
 		names = append(names, sub.Name())
 	}
 	hint := strings.Replace(cmd.CommandPath(), "leat", "leat help", 1) + " lists what there is"
-	if near, ok := config.Nearest(word, names); ok {
+	if near, ok := setting.Nearest(word, names); ok {
 		hint = fmt.Sprintf("did you mean %q?", near)
 	}
 	return &exitError{code: exitUsage, hint: hint, err: fmt.Errorf("unknown command %q for %q", word, cmd.CommandPath())}

@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/leatstream/leat/config"
+	"github.com/leatstream/leat/internal/setting"
 	"github.com/leatstream/leat/internal/wait"
 	"github.com/leatstream/leat/stream"
 	"github.com/leatstream/leat/stream/kinesis"
@@ -91,7 +91,7 @@ func noStream(ctx context.Context, e engine, name string, err error) error {
 	case o != nil && o.sent != nil:
 		hint = "leat streams with the same flags lists what there is; each region has streams of its own (--region)"
 	}
-	if near, ok := config.Nearest(name, names); ok && !slices.Contains(names, name) {
+	if near, ok := setting.Nearest(name, names); ok && !slices.Contains(names, name) {
 		hint = fmt.Sprintf("did you mean %q?", near)
 	}
 	return &exitError{code: exitUsage, err: fmt.Errorf("no such stream: %q", name), hint: hint}

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/leatstream/leat/config"
+	"github.com/leatstream/leat/internal/setting"
 	"github.com/leatstream/leat/pipeline"
 )
 
@@ -61,7 +62,7 @@ func (a *app) explain(code string) error {
 		return a.explainFile(code)
 	}
 	hint := "leat explain lists all codes"
-	if near, ok := config.Nearest(code, names); ok {
+	if near, ok := setting.Nearest(code, names); ok {
 		hint = fmt.Sprintf("did you mean %s?", near)
 	}
 	return &exitError{code: exitUsage, err: fmt.Errorf("there is no code %q", code), hint: hint}

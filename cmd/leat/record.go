@@ -117,7 +117,7 @@ func choose(all []config.Source, only []string) ([]config.Source, error) {
 		i := slices.Index(names, name)
 		if i < 0 {
 			hint := "there are " + strings.Join(names, ", ")
-			if near, ok := config.Nearest(name, names); ok {
+			if near, ok := setting.Nearest(name, names); ok {
 				hint = fmt.Sprintf("did you mean %q?", near)
 			}
 			return nil, &exitError{code: exitUsage, err: fmt.Errorf("--source: there is no source %q", name), hint: hint}

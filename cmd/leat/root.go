@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"github.com/leatstream/leat/config"
+	"github.com/leatstream/leat/internal/setting"
 )
 
 // streams are where a verb reads and writes.
@@ -120,7 +120,7 @@ func flagError(cmd *cobra.Command, err error) error {
 		var names []string
 		cmd.Flags().VisitAll(func(f *flag) { names = append(names, f.Name) })
 		cmd.InheritedFlags().VisitAll(func(f *flag) { names = append(names, f.Name) })
-		if near, ok := config.Nearest(strings.TrimSpace(word), names); ok {
+		if near, ok := setting.Nearest(strings.TrimSpace(word), names); ok {
 			hint = fmt.Sprintf("did you mean --%s?", near)
 		}
 	}
