@@ -27,8 +27,8 @@ const (
 	maxDepth    = 64 // of a pattern, and of a payload
 )
 
-// Parse returns the Filter of a text: a pattern in JSON, or a list of patterns. The error is a *setting.FieldError whose Field is the path
-// of what is wrong, such as data.event[0], and whose Err begins with line and column.
+// Parse returns the Filter of a text: a pattern in JSON, or a list of patterns. The error says where something is wrong, by line and column and by its
+// path, such as data.event[0], and what to write instead. It repeats no value.
 func Parse(text string) (Filter, error) {
 	v, err := parseValue(text)
 	if err != nil {
@@ -38,7 +38,7 @@ func Parse(text string) (Filter, error) {
 	var wrong *wrongError
 	if errors.As(err, &wrong) {
 		line, column := lineColumn(text, wrong.at)
-		return Filter{}, &setting.FieldError{Field: wrong.path, Err: fmt.Errorf("line %d, column %d: %s", line, column, wrong.what), Hint: wrong.hint}
+		return Filter{}, fmt.Errorf("line %d, column %d: %w", line, column, wrong)
 	}
 	if err != nil {
 		return Filter{}, err

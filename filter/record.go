@@ -106,8 +106,7 @@ func (f *Filter) Event(e *leat.Event) Verdict {
 
 func (p *program) judge(r *leat.Record, stored bool) Verdict {
 	var truths, seen [fewTruths]bool
-	var scratch [256]byte
-	w := walker{truths: truths[:], seen: seen[:], scratch: scratch[:0]}
+	w := walker{truths: truths[:], seen: seen[:]}
 	if p.truths > fewTruths {
 		w.truths, w.seen = make([]bool, p.truths), make([]bool, p.truths)
 	}

@@ -28,7 +28,16 @@ type wrongError struct {
 	what, hint string
 }
 
-func (e *wrongError) Error() string { return e.path + ": " + e.what }
+func (e *wrongError) Error() string {
+	text := e.what
+	if e.path != "" {
+		text = e.path + ": " + text
+	}
+	if e.hint != "" {
+		text += "; " + e.hint
+	}
+	return text
+}
 
 // describe says what kind of value there is.
 func (v *value) describe() string {

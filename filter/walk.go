@@ -3,9 +3,9 @@ package filter
 // walker reads one payload and notes what holds.
 type walker struct {
 	scanner
-	truths  []bool // as the program numbers them
-	seen    []bool // leaves that had a value to judge
-	scratch []byte // texts without their escapes
+	truths  []bool    // as the program numbers them
+	seen    []bool    // leaves that had a value to judge
+	scratch [256]byte // a text without its escapes, if it is no longer
 }
 
 // payload reads the whole payload as the value of a field.
@@ -133,10 +133,7 @@ func (w *walker) member(o *object, depth int) Verdict {
 }
 
 // plain returns a text without its escapes; it is good until the next one.
-func (w *walker) plain(raw []byte) []byte {
-	w.scratch = unescape(w.scratch[:0], raw)
-	return w.scratch
-}
+func (w *walker) plain(raw []byte) []byte { return unescape(w.scratch[:0], raw) }
 
 // scalar reads a scalar and judges it.
 func (w *walker) scalar(f *field, c byte) Verdict {
