@@ -12,10 +12,10 @@ import (
 
 // checkpoint is how far a shard is done. It is stored as the value of a mark.
 type checkpoint struct {
-	// Sequence is the last record that is done: delivered, or in the dead-letter stream.
+	// Sequence is the last record that is done: delivered, dropped by the filter, or in the dead-letter stream.
 	Sequence leat.SequenceNumber `json:"sequence,omitzero"`
 
-	// Delivered is the last record that the destination has taken. It is before Sequence where the records behind it are in the
+	// Delivered is the last record that the destination has taken. It is before Sequence where the records behind it were dropped, or are in the
 	// dead-letter stream.
 	Delivered leat.SequenceNumber `json:"delivered,omitzero"`
 

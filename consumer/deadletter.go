@@ -19,10 +19,10 @@ type Letter struct {
 	Through leat.SequenceNumber `json:"through,omitzero"`
 
 	Consumer    string `json:"consumer"`
-	Stage       string `json:"stage"` // sink, or read for a gap
+	Stage       string `json:"stage"` // sink, filter, or read for a gap
 	Destination string `json:"destination"`
 
-	// Condition is Permanent, RetryAttemptsExhausted, Expired or Damaged.
+	// Condition is Permanent, RetryAttemptsExhausted, Undecodable, Expired or Damaged.
 	Condition string `json:"condition"`
 
 	Error        LetterError `json:"error"`
@@ -54,9 +54,10 @@ const maxMessage = 8 << 10
 
 // end is how a record ended that was not delivered.
 type end struct {
+	stage     string
 	condition string
 	cause     error
-	attempts  int // 0: it could not even be read
+	attempts  int // to deliver it
 	begun     time.Time
 }
 
@@ -65,17 +66,13 @@ func (s *shard) letter(r leat.Record, e end) Letter {
 	if len(message) > maxMessage {
 		message = message[:maxMessage]
 	}
-	stage := "sink"
-	if e.attempts == 0 {
-		stage = "read"
-	}
 	return Letter{
 		Version: 1, ID: fmt.Sprintf("%s/%s/%s/%s/0", s.c.Name, s.c.Stream, s.id, r.Sequence),
 		Origin: Origin{
 			Stream: s.c.Stream, Shard: s.id.String(), Sequence: r.Sequence,
 			PartitionKey: r.PartitionKey, HashKey: r.HashKey, Arrived: r.Arrived.UTC(),
 		},
-		Consumer: s.c.Name, Stage: stage, Destination: s.c.Destination, Condition: e.condition,
+		Consumer: s.c.Name, Stage: e.stage, Destination: s.c.Destination, Condition: e.condition,
 		Error: LetterError{Type: fmt.Sprintf("%T", e.cause), Message: message}, Attempts: e.attempts,
 		FirstAttempt: e.begun.UTC(), LastAttempt: time.Now().UTC(), Epoch: s.epoch, Data: r.Data,
 	}

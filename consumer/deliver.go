@@ -125,7 +125,7 @@ func (s *shard) delivered(ctx context.Context, batch leat.Batch) error {
 
 // bury puts the one record of a batch into the dead-letter stream, in the same commit that passes over it.
 func (s *shard) bury(ctx context.Context, batch leat.Batch, e end) error {
-	e.condition = "RetryAttemptsExhausted"
+	e.stage, e.condition = "sink", "RetryAttemptsExhausted"
 	if sink.IsPermanent(e.cause) {
 		e.condition = "Permanent"
 	}

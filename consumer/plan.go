@@ -8,6 +8,7 @@ import (
 	"io"
 
 	"github.com/leatstream/leat"
+	"github.com/leatstream/leat/filter"
 	"github.com/leatstream/leat/sink"
 	"github.com/leatstream/leat/stream"
 )
@@ -19,7 +20,12 @@ type plan struct {
 	Last  leat.SequenceNumber `json:"last"`
 	Count int                 `json:"count"`
 	Epoch uint64              `json:"epoch"`
-	Work  json.RawMessage     `json:"work"` // what the sink makes of it
+
+	// Filter and NotJSON are the settings that say which records from First to Last are those that count.
+	Filter  filter.Filter `json:"filter,omitzero"`
+	NotJSON string        `json:"not_json,omitempty"`
+
+	Work json.RawMessage `json:"work"` // what the sink makes of it
 }
 
 func (s *shard) planKey() string { return "plan/" + s.c.prefix() + s.id.String() }
@@ -40,7 +46,11 @@ func (s *shard) plan(ctx context.Context, planner sink.Planner, batch leat.Batch
 	if err != nil {
 		return nil, err
 	}
-	text, err := json.Marshal(plan{First: batch.First(), Last: batch.Last(), Count: len(batch.Records), Epoch: s.epoch, Work: work})
+	p := plan{First: batch.First(), Last: batch.Last(), Count: len(batch.Records), Epoch: s.epoch, Work: work}
+	if p.Filter = s.c.Settings.Filter; !p.Filter.IsZero() {
+		p.NotJSON = s.c.Settings.NotJSON
+	}
+	text, err := json.Marshal(p)
 	if err != nil {
 		return nil, fmt.Errorf("plan %d records: %w", len(batch.Records), err)
 	}
@@ -75,8 +85,7 @@ func (s *shard) resume(ctx, late context.Context) error {
 		err := s.carryOut(late, planner, p)
 		switch {
 		case err == nil:
-			s.log.Info("finished what a crash had left", "first", p.First, "last", p.Last, "records", p.Count)
-			return s.commit(late, s.at.delivered(p.Last), stream.Commit{State: s.noPlan()})
+			return s.finishPlan(late, p)
 		case late.Err() != nil:
 			return late.Err()
 		case errors.Is(err, stream.ErrStopped):
@@ -92,6 +101,57 @@ func (s *shard) resume(ctx, late context.Context) error {
 			return err
 		}
 	}
+}
+
+// finishPlan moves the checkpoint behind a plan that was carried out, and over what the filter put aside before its end.
+func (s *shard) finishPlan(ctx context.Context, p plan) error {
+	puts, err := s.putAside(ctx, p)
+	if err != nil {
+		return err
+	}
+	s.log.Info("finished what a crash had left", "first", p.First, "last", p.Last, "records", p.Count)
+	return s.commit(ctx, s.at.delivered(p.Last), stream.Commit{Puts: puts, State: s.noPlan()})
+}
+
+// putAside reads again from the checkpoint to the end of a plan what is none of its records, and returns letters for what is no longer there.
+func (s *shard) putAside(ctx context.Context, p plan) (lost []stream.Put, err error) {
+	if p.Filter.IsZero() {
+		return nil, nil
+	}
+	r, err := s.c.Engine.Read(ctx, s.c.Stream, s.id, s.at.position())
+	if errors.Is(err, stream.ErrNoShard) {
+		return nil, nil // which is told when it is read on
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	for {
+		next, err := r.Next(ctx, stream.Limit{Bytes: step, NoWait: true})
+		var gap *stream.GapError
+		switch {
+		case errors.As(err, &gap):
+			lost = append(lost, s.lost(gap))
+			continue
+		case errors.Is(err, io.EOF):
+			return lost, nil
+		case err != nil:
+			return nil, err
+		}
+		if next.Records = upTo(next.Records, p.Last); len(next.Records) == 0 {
+			return lost, nil
+		}
+		s.sift(&next, &p.Filter, p.NotJSON)
+	}
+}
+
+// upTo returns the records that are not behind a last one.
+func upTo(records []leat.Record, last leat.SequenceNumber) []leat.Record {
+	n := 0
+	for n < len(records) && records[n].Sequence.Compare(last) <= 0 {
+		n++
+	}
+	return records[:n]
 }
 
 // carryOut does what the plan says, unless it has been done: then its records may be gone.
@@ -136,7 +196,11 @@ func (s *shard) read(ctx context.Context, p plan) (leat.Batch, error) {
 		if len(next.Records) == 0 {
 			break
 		}
-		batch.Records = append(batch.Records, next.Records...)
+		for i := range next.Records {
+			if passes(p.Filter.Record(&next.Records[i]), p.NotJSON) {
+				batch.Records = append(batch.Records, next.Records[i])
+			}
+		}
 	}
 	if len(batch.Records) != p.Count || batch.First() != p.First || batch.Last() != p.Last {
 		return batch, sink.Permanent(fmt.Errorf("the stream has %d records from %s to %s, the plan %d from %s to %s",

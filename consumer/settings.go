@@ -5,6 +5,7 @@ package consumer
 import (
 	"time"
 
+	"github.com/leatstream/leat/filter"
 	"github.com/leatstream/leat/internal/setting"
 )
 
@@ -12,6 +13,15 @@ import (
 type Settings struct {
 	// Where a consumer begins that has no checkpoint yet: with the oldest record that is kept, or with what arrives from now on.
 	Start string `yaml:"start" default:"oldest" enum:"oldest,latest"`
+
+	// Which records are delivered: an event pattern, or a list of patterns of which one must fit, in the language of EventBridge and AWS Lambda, such as
+	// {data: {event: [final], cadence: [{numeric: [">", 50]}]}}, or the same as a text in JSON. The others are passed over, and counted by cause.
+	// docs/filters.md explains patterns. Default: all.
+	Filter filter.Filter `yaml:"filter"`
+
+	// What to do with a record whose payload the filter looks into, and which is not JSON, or nested more than 64 deep. "dead-letter":
+	// put it into dead_letters. "drop": pass over it, as AWS Lambda does. "pass": deliver it.
+	NotJSON string `yaml:"not_json" default:"dead-letter" enum:"dead-letter,drop,pass"`
 
 	// How records are gathered into one delivery. What is left out is chosen by the destination.
 	Batch Batch `yaml:"batch"`

@@ -24,6 +24,7 @@ type shard struct {
 	reader   stream.Reader
 	outage   outage
 	reserved int64 // bytes of Consumer.Memory
+	aside    asides
 	quiet    quiet // of dead letters
 	halted   quiet // of attempts while the destination must be mended
 
@@ -100,6 +101,11 @@ func (s *shard) deliverAll(ctx, late context.Context) error {
 				return err
 			}
 		}
+		if behind != nil || len(batch.Records) == 0 {
+			if err := s.passAside(late); err != nil {
+				return err
+			}
+		}
 		switch {
 		case behind == nil:
 		case errors.Is(behind, io.EOF):
@@ -115,35 +121,42 @@ func (s *shard) deliverAll(ctx, late context.Context) error {
 }
 
 // gather returns the next batch, filled as the policy says and as far as there is memory, and what comes behind it if that is no record:
-// io.EOF at the end of the shard, a *stream.GapError, or an error.
+// io.EOF at the end of the shard, a *stream.GapError, or an error. What the filter does not let pass is put aside, and is none of the batch; where
+// there is much of it, or it has waited for a while, the batch may be empty.
 func (s *shard) gather(ctx context.Context) (batch leat.Batch, behind error) {
 	policy := s.c.Settings.Batch
 	batch = leat.Batch{Stream: s.c.Stream, Shard: s.id, Epoch: s.epoch}
 	records, bytes := policy.Records, int(policy.Bytes)
 	reading, cancel := context.WithCancel(ctx)
 	defer cancel()
+	waits := policy.Wait > 0 && policy.Wait != setting.Off
+	hurry := newHurry(cancel)
+	defer hurry.stop()
+	hurry.look(s.aside.waits())
 	for {
 		next, err := s.reader.Next(reading, stream.Limit{Records: records - len(batch.Records), Bytes: min(bytes, step)})
-		if errors.Is(err, context.Canceled) && len(batch.Records) > 0 && ctx.Err() == nil {
+		if errors.Is(err, context.Canceled) && ctx.Err() == nil {
 			return batch, nil // the time is up
 		}
 		if err != nil {
 			return batch, err
 		}
-		if len(batch.Records) == 0 {
+		if len(batch.Records) == 0 && !s.aside.waits() {
 			s.pending(next.Records[0].Arrived)
-			if policy.Wait > 0 && policy.Wait != setting.Off {
-				t := time.AfterFunc(policy.Wait, cancel)
-				defer t.Stop()
-			}
 		}
-		batch.Records = append(batch.Records, next.Records...)
 		batch.Behind = next.Behind
 		s.set(func(st *ShardStatus) { st.behind = next.Behind })
+		s.sift(&next, &s.c.Settings.Filter, s.c.Settings.NotJSON)
+		if len(next.Records) > 0 && len(batch.Records) == 0 && waits {
+			t := time.AfterFunc(policy.Wait, cancel)
+			defer t.Stop()
+		}
+		batch.Records = append(batch.Records, next.Records...)
+		hurry.look(len(batch.Records) == 0 && s.aside.waits())
 		bytes -= next.Size()
-		full := len(batch.Records) >= records || bytes <= 0
-		waits := next.Behind > 0 || policy.Wait > 0 && policy.Wait != setting.Off
-		if !s.reserve(&next) || full || !waits {
+		full := len(batch.Records) >= records || bytes <= 0 || s.aside.full()
+		done := len(batch.Records) > 0 && next.Behind == 0 && !waits
+		if !s.reserve(&next) || full || done {
 			return batch, nil
 		}
 	}
@@ -226,10 +239,15 @@ func (s *shard) pass(ctx, late context.Context, gap *stream.GapError, to checkpo
 		<-ctx.Done()
 		return ctx.Err()
 	}
+	return s.commit(late, to, stream.Commit{Puts: []stream.Put{s.lost(gap)}})
+}
+
+// lost counts the records of a gap, and returns the put of the letter that stands for them.
+func (s *shard) lost(gap *stream.GapError) stream.Put {
 	s.set(func(st *ShardStatus) { st.Missing += gap.Count })
-	letter := s.letter(leat.Record{Sequence: gap.From}, end{condition: condition(gap.Reason), cause: gap, begun: time.Now()})
+	letter := s.letter(leat.Record{Sequence: gap.From}, end{stage: "read", condition: condition(gap.Reason), cause: gap, begun: time.Now()})
 	letter.Through = gap.To
-	return s.commit(late, to, stream.Commit{Puts: []stream.Put{s.dead(letter)}})
+	return s.dead(letter)
 }
 
 func condition(r stream.GapReason) string {
@@ -243,11 +261,14 @@ func condition(r stream.GapReason) string {
 // now are put again: nothing goes on before they are stored.
 func (s *shard) commit(ctx context.Context, to checkpoint, work stream.Commit) error {
 	key := s.c.markKey(s.id)
+	aside := s.aside.take(to.Sequence)
+	work.Puts = append(work.Puts, s.letters(aside)...)
 	work.Marks = append(work.Marks, stream.Swap{Mark: stream.Mark{Key: key, Epoch: s.epoch, Value: to.encode()}, Was: s.epoch})
 	if err := s.store(ctx, work); err != nil {
 		return err
 	}
 	s.at = to
+	s.passed(aside)
 	s.set(func(st *ShardStatus) { st.Checkpoint = to.Sequence })
 	return nil
 }

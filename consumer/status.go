@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/leatstream/leat"
+	"github.com/leatstream/leat/filter"
 )
 
 // State is what a consumer does with a shard.
@@ -44,6 +45,7 @@ type ShardStatus struct {
 	Failures     int64               `json:"failures"`      // deliveries that failed
 	Splits       int64               `json:"splits"`        // batches that were halved
 	DeadLettered int64               `json:"dead_lettered"` //
+	Filtered     filter.Counts       `json:"filtered"`      // records that the filter has dropped, by cause
 	Missing      int64               `json:"missing"`       // records that expired or were damaged before they were read
 	LastError    string              `json:"last_error,omitempty"`
 

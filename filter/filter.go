@@ -140,5 +140,27 @@ func (v Verdict) String() string {
 	return fmt.Sprintf("verdict %d", uint8(v))
 }
 
+// Counts are how often each Verdict was given, by its number. In JSON it is an object of those that were, by name, without Pass.
+type Counts [TooDeep + 1]int64
+
+// Total returns how many verdicts there were but Pass.
+func (c *Counts) Total() (n int64) {
+	for _, v := range Causes {
+		n += c[v]
+	}
+	return n
+}
+
+// MarshalJSON implements json.Marshaler.
+func (c Counts) MarshalJSON() ([]byte, error) {
+	named := map[string]int64{}
+	for _, v := range Causes {
+		if c[v] > 0 {
+			named[v.String()] = c[v]
+		}
+	}
+	return json.Marshal(named)
+}
+
 // Unreadable reports whether the payload could not be looked into, so that the patterns say nothing about the event.
 func (v Verdict) Unreadable() bool { return v == NotJSON || v == TooDeep }
