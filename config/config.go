@@ -113,6 +113,9 @@ type Source struct {
 	// Settings are the fields that every source has.
 	Settings source.Settings `yaml:",inline"`
 
+	// Filtering says which events are stored.
+	Filtering producer.Filtering `yaml:",inline"`
+
 	// How events are gathered into commits.
 	Batch producer.Settings `yaml:"batch"`
 

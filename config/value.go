@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"reflect"
@@ -157,11 +158,26 @@ func (d *decoder) structured(s slot, v reflect.Value, n *yaml.Node, to setting.V
 	if len(d.wrong) > before {
 		return false
 	}
-	if err := to.UnmarshalValue(value); err != nil {
+	err := to.UnmarshalValue(value)
+	var about *setting.FieldError
+	switch {
+	case err == nil:
+		return true
+	case errors.As(err, &about) && !s.secret:
+		d.inside(s, n, about)
+	default:
 		d.unparsed(s, v.Type(), n, err)
-		return false
 	}
-	return true
+	return false
+}
+
+// inside reports what is wrong with a part of a mapping or a list, at its place.
+func (d *decoder) inside(s slot, n *yaml.Node, err *setting.FieldError) {
+	r := report{code: codeValue, subject: s.name, at: d.span(s.at), message: setting.Below(s.name, err.Field) + ": " + fmt.Sprint(err.Err), hint: err.Hint}
+	if part := valueAt(n, err.Field); part != nil {
+		r.at = d.span(part)
+	}
+	d.fail(r)
 }
 
 // nested decodes a struct below a field or an element of one.

@@ -208,7 +208,9 @@ func (s *shelf) Execute(ctx context.Context, plan []byte, b leat.Batch) error {
 	return nil
 }
 
-func (s *shelf) Done(_ context.Context, plan []byte) (bool, error) { return s.durable && s.kept[string(plan)] != nil, nil }
+func (s *shelf) Done(_ context.Context, plan []byte) (bool, error) {
+	return s.durable && s.kept[string(plan)] != nil, nil
+}
 
 // TestEveryRecordEndsOnce crashes consumers with a filter at random commits, while the destination calls some records wrong: in the end every record is
 // delivered, dropped or dead-lettered, each once.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/leatstream/leat/internal/setting"
 )
 
 // program is a compiled Filter. Everything that can hold has a place in one list of truths, so that an event is read once for all patterns:
@@ -133,7 +135,7 @@ func (c *compiler) rule(o *object, v *value, path string) (r rule, err error) {
 	}
 	for i := range v.members {
 		m := &v.members[i]
-		at := below(path, m.name)
+		at := setting.Below(path, m.name)
 		switch {
 		case alternatives(m):
 			group, err := c.group(o, m.value, at)

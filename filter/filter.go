@@ -100,12 +100,12 @@ func (f *Filter) Patterns() int {
 }
 
 // Early returns an error for a Filter that cannot be used before events are in a stream, because it names what only records have. It is a *setting.FieldError
-// whose Field is the path of that.
-func (f *Filter) Early() error {
+// about what is wrong below a field.
+func (f *Filter) Early(field string) error {
 	if f.p == nil || f.p.late.path == "" {
 		return nil
 	}
-	return &setting.FieldError{Field: f.p.late.path, Err: errors.New(f.p.late.what), Hint: f.p.late.hint}
+	return &setting.FieldError{Field: setting.Below(field, f.p.late.path), Err: errors.New(f.p.late.what), Hint: f.p.late.hint}
 }
 
 // Verdict is what a Filter says of an event: Pass, or why it does not fit.

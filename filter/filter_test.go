@@ -176,20 +176,20 @@ func TestMetadata(t *testing.T) {
 
 func TestEarlyFiltersKnowOnlyEvents(t *testing.T) {
 	f := parse(t, `{"partitionKey":["k"],"id":["1"],"time":[1],"data":{"a":[1]}}`)
-	if err := f.Early(); err != nil {
+	if err := f.Early("filter"); err != nil {
 		t.Error(err)
 	}
 	if got := f.Event(&leat.Event{PartitionKey: "k", ID: "1", Time: time.Unix(1, 0), Data: []byte(`{"a":1}`)}); got != filter.Pass {
 		t.Error(got)
 	}
 	for pattern, field := range map[string]string{
-		`{"sequenceNumber":["1"]}`: "sequenceNumber",
+		`{"sequenceNumber":["1"]}`: ".sequenceNumber",
 		`[{"id":["1"]},{"$or":[{"id":["2"]},{"approximateArrivalTimestamp":[1]}]}]`: "[1].$or[1].approximateArrivalTimestamp",
-		`{"source":["a"]}`: "source",
+		`{"source":["a"]}`: ".source",
 	} {
 		f := parse(t, pattern)
 		var about *setting.FieldError
-		if err := f.Early(); !errors.As(err, &about) || about.Field != field {
+		if err := f.Early("filter"); !errors.As(err, &about) || about.Field != "filter"+field {
 			t.Errorf("%s: got %v", pattern, err)
 		}
 	}
@@ -197,7 +197,7 @@ func TestEarlyFiltersKnowOnlyEvents(t *testing.T) {
 
 func TestTheZeroFilterLetsEverythingPass(t *testing.T) {
 	var f filter.Filter
-	if !f.IsZero() || f.Record(&leat.Record{}) != filter.Pass || f.Event(&leat.Event{}) != filter.Pass || f.Early() != nil || f.String() != "" || f.Patterns() != 0 {
+	if !f.IsZero() || f.Record(&leat.Record{}) != filter.Pass || f.Event(&leat.Event{}) != filter.Pass || f.Early("filter") != nil || f.String() != "" || f.Patterns() != 0 {
 		t.Error("it does not")
 	}
 }

@@ -88,7 +88,7 @@ func newOperator(v *value, path string) (test, error) {
 		}
 	}
 	m := &v.members[0]
-	at := below(path, m.name)
+	at := setting.Below(path, m.name)
 	switch m.name {
 	case "exists":
 		switch m.value.kind {
@@ -153,7 +153,7 @@ func ignoringCase(m *member, path string) (test, error) {
 	if inner == nil || len(m.value.members) != 1 {
 		return test{}, &wrongError{at: m.value.at, path: path, what: "expected a text or one equals-ignore-case", hint: fmt.Sprintf("write {%s: {equals-ignore-case: …}}", m.name)}
 	}
-	t, err := ofText(&m.value.members[0], below(path, "equals-ignore-case"))
+	t, err := ofText(&m.value.members[0], setting.Below(path, "equals-ignore-case"))
 	if err != nil {
 		return t, err
 	}
@@ -242,7 +242,7 @@ func anythingBut(v *value, path string) (test, error) {
 		if len(v.members) != 1 || !slices.Contains([]string{"prefix", "suffix", "equals-ignore-case", "wildcard"}, v.members[0].name) {
 			return t, &wrongError{at: v.at, path: path, what: "expected a value, a list or one operator", hint: "operators in anything-but are prefix, suffix, equals-ignore-case and wildcard"}
 		}
-		return butOperator(&v.members[0], below(path, v.members[0].name))
+		return butOperator(&v.members[0], setting.Below(path, v.members[0].name))
 	case '[':
 		if len(v.items) == 0 {
 			return t, &wrongError{at: v.at, path: path, what: "the list is empty", hint: "for any value write {exists: true}"}

@@ -37,7 +37,7 @@ var onlyRecords = map[string]string{
 func (c *compiler) top(v *value, path string) error {
 	for i := range v.members {
 		m := &v.members[i]
-		at := below(path, m.name)
+		at := setting.Below(path, m.name)
 		if alternatives(m) {
 			for j, item := range m.value.items {
 				if err := c.top(item, element(at, j)); err != nil {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/leatstream/leat/internal/setting"
 )
 
 // value is a part of a pattern.
@@ -160,12 +162,12 @@ func (p *parser) object(v *value, path string, depth int) *wrongError {
 			return err
 		}
 		if v.get(m.name) != nil {
-			return &wrongError{at: m.at, what: fmt.Sprintf("%q is here for the second time, and only one of them would count", below(path, m.name))}
+			return &wrongError{at: m.at, what: fmt.Sprintf("%q is here for the second time, and only one of them would count", setting.Below(path, m.name))}
 		}
 		if !p.take(':') {
 			return p.expected("a colon")
 		}
-		if m.value, err = p.value(below(path, m.name), depth+1); err != nil {
+		if m.value, err = p.value(setting.Below(path, m.name), depth+1); err != nil {
 			return err
 		}
 		v.members = append(v.members, m)
@@ -198,12 +200,5 @@ func (p *parser) list(v *value, path string, depth int) *wrongError {
 	}
 }
 
-// below returns the path of a member, element that of an element.
-func below(path, name string) string {
-	if path == "" {
-		return name
-	}
-	return path + "." + name
-}
-
+// element returns the path of an element.
 func element(path string, i int) string { return fmt.Sprintf("%s[%d]", path, i) }

@@ -138,7 +138,7 @@ func (w *walker) plain(raw []byte) []byte { return unescape(w.scratch[:0], raw) 
 // scalar reads a scalar and judges it.
 func (w *walker) scalar(f *field, c byte) Verdict {
 	s := scalar{kind: c}
-	escaped, ok := false, true
+	var escaped, ok bool
 	switch c {
 	case '"':
 		s.text, escaped, ok = w.str()

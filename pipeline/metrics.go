@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/leatstream/leat/consumer"
+	"github.com/leatstream/leat/filter"
 	"github.com/leatstream/leat/source"
 )
 
@@ -35,6 +36,7 @@ var (
 	sourceStored      = desc("producer_records_total", "Events stored in the stream.", "source")
 	sourceBytes       = desc("producer_bytes_total", "Keys and payloads stored in the stream.", "source")
 	sourceDuplicates  = desc("producer_duplicates_total", "Events dropped because the stream had them.", "source")
+	sourceFiltered    = desc("producer_filtered_events_total", "Events that the filter of the source has dropped, by cause.", "source", "cause")
 	sourceRefused     = desc("producer_refused_total", "Commits that the stream refused and that were put again.", "source")
 	sourceEnds        = desc("source_reconnects_total", "Connections that ended, by kind and by close code or HTTP status.", "source", "reason", "code")
 	sourceGaps        = desc("source_gaps_total", "Gap records written, by how the gap was found.", "source", "how")
@@ -60,6 +62,7 @@ var (
 	consumerBytes     = desc("consumer_bytes_total", "Keys and payloads delivered.", "consumer", "stream", "shard")
 	consumerFailures  = desc("consumer_failures_total", "Deliveries that failed.", "consumer", "stream", "shard")
 	consumerDead      = desc("consumer_dead_letters_total", "Records put into the dead-letter stream.", "consumer", "stream", "shard")
+	consumerFiltered  = desc("consumer_filtered_records_total", "Records that the filter has dropped, by cause.", "consumer", "stream", "shard", "cause")
 	consumerMissing   = desc("consumer_expired_records_total", "Records that expired or were damaged before they were read.", "consumer", "stream", "shard")
 	consumerHalted    = desc("consumer_halted", "1 while an operator must mend something.", "consumer", "stream", "shard")
 )
@@ -119,6 +122,7 @@ func (e emitter) source(s *SourceStatus) {
 	e.counter(sourceBytes, float64(s.Bytes), s.Name)
 	e.counter(sourceDuplicates, float64(s.Duplicates), s.Name)
 	e.counter(sourceRefused, float64(s.Refused), s.Name)
+	e.filtered(sourceFiltered, &s.Filtered, s.Name)
 	ends := map[[2]string]float64{}
 	for end, n := range s.Ends {
 		ends[[2]string{string(end.Kind), codeLabel(end.Code)}] += float64(n)
@@ -176,8 +180,16 @@ func (e emitter) shard(name, stream string, s *consumer.ShardStatus) {
 	e.counter(consumerBytes, float64(s.Bytes), labels...)
 	e.counter(consumerFailures, float64(s.Failures), labels...)
 	e.counter(consumerDead, float64(s.DeadLettered), labels...)
+	e.filtered(consumerFiltered, &s.Filtered, labels...)
 	e.counter(consumerMissing, float64(s.Missing), labels...)
 	e.gauge(consumerHalted, truth(s.State == consumer.Halted), labels...)
+}
+
+// filtered has a value for every cause.
+func (e emitter) filtered(d *prometheus.Desc, counts *filter.Counts, labels ...string) {
+	for _, v := range filter.Causes {
+		e.counter(d, float64(counts[v]), append(slices.Clone(labels), v.String())...)
+	}
 }
 
 func truth(b bool) float64 {

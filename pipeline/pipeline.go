@@ -145,7 +145,7 @@ func (p *Pipeline) source(c *config.Source, grace time.Duration) error {
 		return fmt.Errorf("source %q: there is no type %q", c.Name, c.Type)
 	}
 	feed := &producer.Producer{
-		Engine: p.Streams(), Stream: c.Stream, Source: c.Name, Gaps: gapStream(c.Name), Settings: c.Batch, Log: p.log,
+		Engine: p.Streams(), Stream: c.Stream, Source: c.Name, Gaps: gapStream(c.Name), Settings: c.Batch, Filtering: c.Filtering, Log: p.log,
 	}
 	if c.Settings.Identified(c.Adapter) {
 		feed.Remember = producer.Remember{Window: c.Settings.DedupeWindow, Events: c.Settings.DedupeEvents}

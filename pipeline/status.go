@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/leatstream/leat/consumer"
+	"github.com/leatstream/leat/filter"
 	"github.com/leatstream/leat/internal/version"
 	"github.com/leatstream/leat/source"
 	"github.com/leatstream/leat/stream"
@@ -31,6 +32,8 @@ type SourceStatus struct {
 	Duplicates int64 `json:"duplicates"`
 	Commits    int64 `json:"commits"`
 	Refused    int64 `json:"refused"`
+
+	Filtered filter.Counts `json:"filtered"` // events that the filter has dropped, by cause
 }
 
 // Status returns what the pipeline is doing. It may be called at any time.
@@ -40,7 +43,7 @@ func (p *Pipeline) Status() Status {
 		stats := p.producers[i].Stats()
 		s.Sources = append(s.Sources, SourceStatus{
 			Status: m.Status(), Stored: stats.Records, Bytes: stats.Bytes,
-			Duplicates: stats.Duplicates, Commits: stats.Commits, Refused: stats.Refused,
+			Duplicates: stats.Duplicates, Commits: stats.Commits, Refused: stats.Refused, Filtered: stats.Filtered,
 		})
 	}
 	for _, c := range p.consumers {

@@ -9,12 +9,13 @@ import (
 	"time"
 
 	"github.com/leatstream/leat"
+	"github.com/leatstream/leat/filter"
 	"github.com/leatstream/leat/internal/setting"
 	"github.com/leatstream/leat/source"
 	"github.com/leatstream/leat/stream"
 )
 
-// Producer takes the events of one source to one stream. It drops events that the stream already has, gathers
+// Producer takes the events of one source to one stream. It drops events that the stream already has, and those that its filter does not let pass, gathers
 // concurrent puts into one commit, and moves the source's mark in the same commit. Fill the exported
 // fields, call Begin once, then Put from any number of goroutines.
 type Producer struct {
@@ -26,6 +27,9 @@ type Producer struct {
 	Gaps string
 
 	Settings Settings
+
+	// Filtering says which events are stored.
+	Filtering Filtering
 
 	// Remember says how long and how many identities are remembered. Zero Events: none are, and nothing is dropped.
 	Remember Remember
@@ -60,18 +64,27 @@ type Stats struct {
 	Bytes      int64 // their keys and payloads
 	Duplicates int64 // events that were dropped because the stream has them
 	Commits    int64
-	Refused    int64 // commits or events that were refused and put again
-	TooLarge   int64 // events that were left out because the stream takes none as large
+	Refused    int64         // commits or events that were refused and put again
+	TooLarge   int64         // events that were left out because the stream takes none as large
+	Filtered   filter.Counts // events that the filter has dropped, by cause
 }
 
-type counters struct{ records, bytes, duplicates, commits, refused, tooLarge atomic.Int64 }
+type counters struct {
+	records, bytes, duplicates, commits, refused, tooLarge atomic.Int64
+
+	filtered [len(filter.Counts{})]atomic.Int64
+}
 
 // Stats returns the counts so far.
 func (p *Producer) Stats() Stats {
-	return Stats{
-		p.stats.records.Load(), p.stats.bytes.Load(), p.stats.duplicates.Load(),
-		p.stats.commits.Load(), p.stats.refused.Load(), p.stats.tooLarge.Load(),
+	s := Stats{
+		Records: p.stats.records.Load(), Bytes: p.stats.bytes.Load(), Duplicates: p.stats.duplicates.Load(),
+		Commits: p.stats.commits.Load(), Refused: p.stats.refused.Load(), TooLarge: p.stats.tooLarge.Load(),
 	}
+	for v := range p.stats.filtered {
+		s.Filtered[v] = p.stats.filtered[v].Load()
+	}
+	return s
 }
 
 // Waiting returns the number of events that wait to be committed.
@@ -178,6 +191,10 @@ func (p *Producer) add(d source.Delivery) *gathering {
 			if d.Dropped != nil {
 				d.Dropped(i)
 			}
+			continue
+		}
+		if v, drop := p.Filtering.drops(&e); drop {
+			p.stats.filtered[v].Add(1)
 			continue
 		}
 		size := stored(&e)

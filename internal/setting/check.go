@@ -52,7 +52,7 @@ type ValueUnmarshaler interface {
 	encoding.TextUnmarshaler
 
 	// UnmarshalValue takes the Go values that encoding/json would make of the mapping or
-	// list, but whole numbers that fit as int. The error says what was expected.
+	// list, but whole numbers that fit as int. The error says what was expected; a *FieldError, whose Field is a path in value, is shown at that place.
 	UnmarshalValue(value any) error
 }
 
@@ -62,6 +62,14 @@ type FieldError struct {
 	Field string // its yaml name; with dots below a nested mapping: tls.cert
 	Err   error  // what is wrong, without the name of the field
 	Hint  string // what to write instead; may be empty
+}
+
+// Below returns the path of what a field has at a path: filter and data.event are filter.data.event, filter and [0] are filter[0].
+func Below(field, path string) string {
+	if field == "" || path == "" || path[0] == '[' {
+		return field + path
+	}
+	return field + "." + path
 }
 
 // FieldErrorf returns a *FieldError without a hint, its Err formatted as by fmt.Errorf.
