@@ -274,6 +274,33 @@ func TestATokenIsReplacedBeforeItExpiresAndWhenItIsRefused(t *testing.T) {
 	})
 }
 
+// A look-up that refuses a token of an earlier attempt is made again with a new one, and a provider that repeats a key in its refusal does not make it known.
+func TestALookupMayRefuseAToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &tokenServer{}
+		n := site(t, s.ServeHTTP)
+		b := oauth2("basic")
+		l := lookup("all", "msg")
+		l.URL = text(t, "http://api/feed")
+		l.Headers = source.Headers{"Authorization": setting.NewSecret("Bearer {{token}}")}
+		b.Lookup = []source.Lookup{l}
+		p := b.Start(n.DialContext)
+		for i := range 3 {
+			if _, err := p.Variables(t.Context(), ""); err != nil || s.refused != i || s.issued != i+1 {
+				t.Errorf("%d refused, %d issued, %v", s.refused, s.issued, err)
+			}
+			s.valid = "revoked"
+		}
+		l.Headers = source.Headers{"Authorization": setting.NewSecret("Bearer hunter2hunter2")}
+		_, err := (&source.Before{Lookup: []source.Lookup{l}}).Start(n.DialContext).Variables(t.Context(), "")
+		var end *source.EndError
+		if !errors.As(err, &end) || end.Reason != "lookup[0]: I do not know Bearer (secret)" {
+			t.Errorf("got %v", err)
+		}
+		time.Sleep(time.Minute)
+	})
+}
+
 func TestWhatIsRefusedWithAFreshTokenIsNotTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &tokenServer{}

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/leatstream/leat/internal/setting"
 )
 
 // Errors of the net/http and net/url packages repeat addresses, which may hold secrets. What is told here is either of a kind that is known
@@ -58,9 +60,27 @@ func Refused(response *http.Response) *EndError {
 	body, _ := io.ReadAll(io.LimitReader(response.Body, 256))
 	_ = response.Body.Close()
 	return &EndError{
-		Kind: EndHTTP, Code: response.StatusCode, Reason: Clean(string(body)),
+		Kind: EndHTTP, Code: response.StatusCode, Reason: Clean(unsaid(string(body), response.Request)),
 		RetryAfter: RetryAfter(response.Header.Get("Retry-After"), time.Now()),
 	}
+}
+
+// unsaid returns a text of the provider without the keys of a request, which it may repeat.
+func unsaid(text string, request *http.Request) string {
+	if request == nil {
+		return text
+	}
+	for name, values := range request.Header {
+		if !setting.Telling(name) && !strings.EqualFold(name, "Cookie") {
+			continue
+		}
+		for word := range strings.FieldsFuncSeq(strings.Join(values, " "), func(r rune) bool { return strings.ContainsRune(" \t;,=", r) }) {
+			if len(word) > len("Bearer") {
+				text = strings.ReplaceAll(text, word, "(secret)")
+			}
+		}
+	}
+	return text
 }
 
 // Tellable returns what of the cause of a failed attempt can be told: nothing that may hold a secret.

@@ -13,12 +13,14 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"math/big"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"github.com/leatstream/leat/internal/expression"
 )
@@ -243,4 +245,38 @@ func TestValuesInAMappingStayInsideOfTheirTexts(t *testing.T) {
 	if _, err := expression.JSONTemplate([]any{"{{"}); err == nil {
 		t.Error("an open template is taken")
 	}
+}
+
+// Whatever is inserted behind a host changes neither the host nor what stands behind it, and whatever is inserted into a text of JSON stays there.
+func FuzzInsertedValuesStayInTheirPlace(f *testing.F) {
+	address := expression.MustParseTemplate("https://user@a.example:8443/{{x}}/b?c={{y}}&d=e")
+	for _, seed := range []string{"", "a/b?c&d#e", "@evil.example/", "\"}\n\x00", "é\xff%2f..", "\\u0022,\"d\":1"} {
+		f.Add(seed, "x")
+	}
+	structure, err := expression.JSONTemplate(map[string]any{"a": "1{{x}}2", "b": []any{"{{y}}"}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, x, y string) {
+		vars := map[string]any{"x": x, "y": y}
+		text, err := address.ExpandAddress(vars)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u, err := url.Parse(text)
+		if err != nil || u.Host != "a.example:8443" || u.Query().Get("c") != y || u.Query().Get("d") != "e" || u.Fragment != "" || !strings.HasSuffix(u.Path, "/b") {
+			t.Errorf("%q became %q, %v", text, u, err)
+		}
+		text, err = structure.Expand(vars, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got struct {
+			A string
+			B []string
+		}
+		if err := json.Unmarshal([]byte(text), &got); err != nil || got.A != "1"+strings.ToValidUTF8(x, "\ufffd")+"2" && utf8.ValidString(x) || got.B[0] != y && utf8.ValidString(y) {
+			t.Errorf("%s: got %+v, %v", text, got, err)
+		}
+	})
 }

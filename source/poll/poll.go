@@ -54,7 +54,12 @@ func (s *Source) Open(ctx context.Context, after leat.Cursor) (source.Conn, erro
 	}
 	intake.Tell(p.feed)
 	p.pager = source.NewPager(s.client, &s.Config.Pages, intake)
-	p.feed.Tape = source.StartTaping(ctx, s.Config.URL.String())
+	address, err := source.Address(&s.Config.URL, s.Config.Query, p.vars)
+	if err != nil {
+		p.pager.Close()
+		return nil, err
+	}
+	p.feed.Tape = source.StartTaping(ctx, address)
 	p.pager.Tape = p.feed.Tape
 	first, err := p.ask(ctx)
 	if err == nil && len(first.items) == 0 {
