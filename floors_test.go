@@ -39,15 +39,19 @@ var floors = map[string][]string{
 	"sink":   {},
 	"filter": {},
 
+	"function": {"stream"}, // records for other streams are puts
+
 	"producer": {"source", "stream", "filter"},
 	"consumer": {"sink", "stream", "filter"},
 
 	"stream/":      {"stream"}, // an adapter knows its parent, never a sibling
 	"source/":      {"source"},
 	"sink/":        {"sink", "stream"}, // ErrFenced
+	"function/":    {"function", "stream", "internal/process"},
 	"stream/local": {"stream"},
 
 	"internal/pipenet":       {},
+	"internal/process":       {},
 	"internal/torture":       {},
 	"internal/provider":      {"source", "source/session"}, // recordings
 	"internal/configdoc":     {"config", "internal/setting", "producer", "consumer", "source", "stream", "sink", "filter"},

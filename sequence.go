@@ -155,6 +155,9 @@ func (s SequenceNumber) String() string {
 // MarshalText implements encoding.TextMarshaler with the form of String.
 func (s SequenceNumber) MarshalText() ([]byte, error) { return s.append(nil), nil }
 
+// AppendText implements encoding.TextAppender with the form of String.
+func (s SequenceNumber) AppendText(buf []byte) ([]byte, error) { return s.append(buf), nil }
+
 // UnmarshalText implements encoding.TextUnmarshaler with ParseSequence; "0" gives
 // the zero SequenceNumber.
 func (s *SequenceNumber) UnmarshalText(text []byte) (err error) {

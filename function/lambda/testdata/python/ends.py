@@ -1,0 +1,4 @@
+import sys
+
+print("what was wrong", file=sys.stderr)
+sys.exit(5)
