@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"regexp"
 	"slices"
 	"strings"
@@ -31,8 +30,8 @@ type Before struct {
 	// Where a token comes from: {{token}}. Default: nowhere.
 	Credentials *Credentials `yaml:"credentials"`
 
-	// Variables of your own, as texts that may contain the ones above and functions: {key: "${API_KEY}", nonce: "{{unix_ms()}}"}. They are evaluated once for
-	// each attempt, and use none of each other.
+	// Variables of your own, as texts that may contain the ones above, each other and functions: {key: "${API_KEY}", nonce: "{{unix_ms()}}"}. They are
+	// evaluated once for each attempt.
 	Variables map[string]expression.Template `yaml:"variables"`
 
 	// Requests over HTTP before each connection, in their order, whose answers are needed for it, such as [{url: "https://example.com/open", set: {url:
@@ -73,10 +72,13 @@ func (b *Before) Check() error {
 			wrong = append(wrong, &setting.FieldError{Field: "variables." + name, Err: err})
 		}
 		for _, other := range t.Names() {
-			if _, own := b.Variables[other]; own {
-				wrong = append(wrong, setting.FieldErrorf("variables."+name, "it uses {{%s}}, which is another one of variables", other))
+			if !slices.Contains(b.known(0), other) && !strings.HasPrefix(other, "gap_") {
+				wrong = append(wrong, setting.FieldErrorf("variables."+name, "it uses {{%s}}, which nothing before it sets", other))
 			}
 		}
+	}
+	if _, circle := b.ordered(); circle != "" {
+		wrong = append(wrong, setting.FieldErrorf("variables."+circle, "it uses itself, at once or through others"))
 	}
 	if b.Credentials != nil {
 		wrong = append(wrong, b.Credentials.check(b))
@@ -102,6 +104,35 @@ func (b *Before) known(lookup int) []string {
 		known = slices.AppendSeq(known, maps.Keys(b.Lookup[i].Set))
 	}
 	return known
+}
+
+// ordered returns the names of the variables so that each comes behind those that it uses, or one that uses itself.
+func (b *Before) ordered() (names []string, circle string) {
+	for left := slices.Sorted(maps.Keys(b.Variables)); len(left) > 0; {
+		i := slices.IndexFunc(left, func(name string) bool {
+			t := b.Variables[name]
+			return !slices.ContainsFunc(t.Names(), func(used string) bool { return slices.Contains(left, used) })
+		})
+		if i < 0 {
+			return nil, left[0]
+		}
+		names = append(names, left[i])
+		left = slices.Delete(left, i, i+1)
+	}
+	return names, ""
+}
+
+// through returns names, and those that the variables among them use.
+func (b *Before) through(names []string) []string {
+	for i := 0; i < len(names); i++ { // it grows
+		t := b.Variables[names[i]]
+		for _, name := range t.Names() {
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
 }
 
 // checkVariable returns what is wrong with the name of a variable.
@@ -236,12 +267,4 @@ func (b *Before) Uses(variable string) bool {
 // usesHost reports whether what is found out depends on the host.
 func (b *Before) usesHost() bool {
 	return b.Uses("host") || b.Credentials != nil && b.Credentials.OAuth2 != nil && b.Credentials.OAuth2.TokenURL.Uses("host")
-}
-
-// hostOf returns the host of host or host:port.
-func hostOf(address string) string {
-	if host, _, err := net.SplitHostPort(address); err == nil {
-		return host
-	}
-	return strings.Trim(address, "[]")
 }

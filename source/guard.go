@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -137,4 +138,12 @@ func refusePrivate(_, address string, _ syscall.RawConn) error {
 		return errPrivate
 	}
 	return nil
+}
+
+// hostOf returns the host of host or host:port.
+func hostOf(address string) string {
+	if host, _, err := net.SplitHostPort(address); err == nil {
+		return host
+	}
+	return strings.Trim(address, "[]")
 }

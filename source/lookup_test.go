@@ -2,11 +2,16 @@ package source_test
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -96,6 +101,48 @@ func TestALookupSetsVariablesForWhatIsBehindIt(t *testing.T) {
 	})
 }
 
+// Some venues want the body signed together with a number that is in it: both are of one attempt.
+func TestABodyAndItsSignatureAgree(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		key := []byte("any bytes \x00\xff")
+		seen := map[string]bool{}
+		n := site(t, func(w http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			form, _ := url.ParseQuery(string(body))
+			inner := sha256.Sum256([]byte(form.Get("nonce") + string(body)))
+			mac := hmac.New(sha512.New, key)
+			mac.Write(append([]byte(r.URL.Path), inner[:]...))
+			if r.Header.Get("Api-Sign") != base64.StdEncoding.EncodeToString(mac.Sum(nil)) || seen[form.Get("nonce")] {
+				t.Errorf("%s is signed with %s", body, r.Header.Get("Api-Sign"))
+			}
+			seen[form.Get("nonce")] = true
+			_, _ = io.WriteString(w, `{"error":[],"result":{"token":"abc"}}`)
+		})
+		l := lookup("token", "result.token")
+		l.Headers = source.Headers{
+			"Api-Sign":     setting.NewSecret(`{{base64(hmac_sha512(base64_decode(key), bytes("/open", sha256(bytes(nonce, body)))))}}`),
+			"Content-Type": setting.NewSecret("application/x-www-form-urlencoded"),
+		}
+		if err := l.Body.UnmarshalText([]byte("{{body}}")); err != nil {
+			t.Fatal(err)
+		}
+		b := source.Before{Lookup: []source.Lookup{l}, Variables: map[string]expression.Template{
+			"key": text(t, base64.StdEncoding.EncodeToString(key)), "nonce": text(t, "{{unix_ms()}}"), "body": text(t, "nonce={{nonce}}&x=y"),
+		}}
+		if err := b.Check(); err != nil {
+			t.Fatal(err)
+		}
+		p := b.Start(n.DialContext)
+		for range 2 {
+			if vars, err := p.Variables(t.Context(), ""); err != nil || vars["token"] != "abc" {
+				t.Errorf("got %v, %v", vars, err)
+			}
+			time.Sleep(time.Second)
+		}
+		time.Sleep(time.Minute)
+	})
+}
+
 func TestWhatALookupRefusesIsTold(t *testing.T) {
 	for name, c := range map[string]struct {
 		answer string
@@ -140,8 +187,8 @@ func TestALookupIsKeptUntilItsTimeOrARefusal(t *testing.T) {
 			_, _ = fmt.Fprintf(w, `{"n":%d}`, asked)
 		})
 		l := lookup("n", "n")
-		l.URL, l.Keep = text(t, "http://api/?from={{cursor}}"), 10*time.Minute
-		p := (&source.Before{Lookup: []source.Lookup{l}}).Start(n.DialContext)
+		l.URL, l.Keep = text(t, "http://api/?from={{from}}"), 10*time.Minute
+		p := (&source.Before{Lookup: []source.Lookup{l}, Variables: map[string]expression.Template{"from": text(t, "{{cursor}}")}}).Start(n.DialContext)
 		see := func(after string, want int) map[string]any {
 			t.Helper()
 			vars, err := p.Variables(t.Context(), leat.Cursor(after))

@@ -22,7 +22,8 @@ import (
 type Preparation struct {
 	before  *Before
 	hosts   hosts
-	tokens  *tokens // nil: there are no credentials
+	tokens  *tokens  // nil: there are no credentials
+	own     []string // the names of variables, in their order
 	lookups []*looking
 	tape    atomic.Pointer[Tape] // the last one; nil: nothing was recorded
 }
@@ -35,11 +36,12 @@ func (b *Before) Start(dial Dialer) *Preparation {
 		setting.Default(b.Credentials)
 		p.tokens = newTokens(b, dial)
 	}
+	p.own, _ = b.ordered()
 	earlier := []string{"cursor", "host"}
 	for i := range b.Lookup {
 		l := &b.Lookup[i]
 		setting.Default(l)
-		used := l.names()
+		used := b.through(l.names())
 		after := slices.DeleteFunc(slices.Clone(earlier), func(name string) bool { return !slices.Contains(used, name) })
 		p.lookups = append(p.lookups, &looking{Lookup: l, name: fmt.Sprintf("lookup[%d]", i), client: newClient(l.request(), b, dial), after: after})
 		earlier = append(earlier, slices.Sorted(maps.Keys(l.Set))...)
@@ -105,15 +107,14 @@ func (p *Preparation) fill(ctx context.Context, vars map[string]any) error {
 		vars["token"] = token
 		p.hide(token)
 	}
-	own := map[string]any{}
-	for name, t := range p.before.Variables {
+	for _, name := range p.own {
+		t := p.before.Variables[name]
 		value, err := t.Expand(vars, nil)
 		if err != nil {
 			return fmt.Errorf("variables %s: %w", name, err)
 		}
-		own[name] = value
+		vars[name] = value
 	}
-	maps.Copy(vars, own)
 	for _, l := range p.lookups {
 		set, err := l.ask(ctx, vars)
 		if err != nil {

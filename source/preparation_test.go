@@ -83,7 +83,7 @@ func TestConnectionsThatFailTogetherChangeTheHostOnce(t *testing.T) {
 func TestVariablesAreEvaluatedAtEachAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := (&Before{Hosts: []string{"a"}, Variables: map[string]expression.Template{
-			"from": expression.MustParseTemplate("{{host}}:{{cursor}}:{{unix()}}"),
+			"from": expression.MustParseTemplate("{{host}}:{{cursor}}:{{at}}"), "at": expression.MustParseTemplate("{{unix()}}"),
 		}}).Start(nil)
 		vars, err := p.Variables(t.Context(), "7")
 		if err != nil || vars["from"] != "a:7:946684800" {
@@ -96,8 +96,9 @@ func TestWhatIsWrongBefore(t *testing.T) {
 	for field, b := range map[string]Before{
 		"hosts[1]":         {Hosts: []string{"a:1", "https://b"}},
 		"variables.host":   {Variables: map[string]expression.Template{"host": {}}},
+		"variables.typo":   {Variables: map[string]expression.Template{"typo": expression.MustParseTemplate("{{curser}}")}},
 		"variables.a-b":    {Variables: map[string]expression.Template{"a-b": {}}},
-		"variables.second": {Variables: map[string]expression.Template{"first": {}, "second": expression.MustParseTemplate("{{first}}")}},
+		"variables.second": {Variables: map[string]expression.Template{"first": {}, "second": expression.MustParseTemplate("{{third}}"), "third": expression.MustParseTemplate("{{second}}{{first}}")}},
 	} {
 		var wrong *setting.FieldError
 		if err := b.Check(); !errors.As(err, &wrong) || wrong.Field != field {

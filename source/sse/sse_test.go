@@ -289,3 +289,21 @@ func (p *pieces) Read(b []byte) (int, error) {
 	p.text = p.text[n:]
 	return n, nil
 }
+
+func TestIDsHoldOnOneHost(t *testing.T) {
+	c := sse.Config{Request: source.Request{
+		URL: expression.MustParseTemplate("https://{{host}}/"), Before: source.Before{Hosts: []string{"a", "b"}},
+	}}
+	if err := c.Check(); err == nil || !strings.HasPrefix(err.Error(), "hosts:") {
+		t.Errorf("got %v", err)
+	}
+	shared := c
+	shared.Before.SharedCursor = true
+	none := c
+	none.ID = "none"
+	for _, c := range []sse.Config{shared, none} {
+		if err := c.Check(); err != nil {
+			t.Error(err)
+		}
+	}
+}
