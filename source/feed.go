@@ -52,6 +52,8 @@ type life struct {
 	skip   time.Time // the same of a message that was left out
 	end    time.Time // the same of the goodbye; zero: there was none, or nothing before it
 	answer time.Time // the same of the last answer to a ping, or keep-alive
+	closed bool      // the provider has not taken us up: nothing is a sign of life
+	spoke  bool      // it sent something meanwhile
 }
 
 // NewFeed returns the Feed of one connection. Once reading had to wait for the caller of Next, what is read later may have been

@@ -23,7 +23,8 @@ func (l *life) behind(now time.Time) {
 
 // begun notes the first sign of life.
 func (l *life) begun(now time.Time) {
-	if l.signs.First.IsZero() {
+	l.spoke = true
+	if l.signs.First.IsZero() && !l.closed {
 		l.signs.First = now
 	}
 }
@@ -44,7 +45,7 @@ func (f *Feed) Answered(sent time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.life.begun(time.Now())
-	if !sent.Before(f.freed) {
+	if !sent.Before(f.freed) && !f.life.closed {
 		f.life.answer, f.life.bound = sent, time.Time{}
 	}
 }
@@ -53,7 +54,28 @@ func (f *Feed) Answered(sent time.Time) {
 func (f *Feed) Alive(arrived time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.life.answer = f.heard(arrived)
+	if at := f.heard(arrived); !f.life.closed {
+		f.life.answer = at
+	}
+}
+
+// Opening tells that the provider has yet to take us up: nothing counts as a sign of life before Opened. It is called before reading begins.
+func (f *Feed) Opening() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.life.closed = true
+}
+
+// Opened tells that the provider has taken us up. What it sent before counts as of now. Only the first call after Opening counts.
+func (f *Feed) Opened() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.life.closed {
+		return
+	}
+	if f.life.closed = false; f.life.spoke {
+		f.life.begun(time.Now())
+	}
 }
 
 // Empty counts a message without content, which is dropped.

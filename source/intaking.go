@@ -129,6 +129,9 @@ func (t *Intaking) labeled(taken Taken) Taken {
 	return taken
 }
 
+// Lost returns why nothing more can be decoded; nil if there is no such reason.
+func (t *Intaking) Lost() error { return t.lost }
+
 // Tell makes f the Feed that learns what messages say about the connection, before the first one is taken.
 func (t *Intaking) Tell(f *Feed) {
 	t.feed = f

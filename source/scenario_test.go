@@ -42,8 +42,8 @@ func newRig(t *testing.T, h http.Handler) *rig {
 	t.Helper()
 	r := &rig{t: t, net: pipenet.New(), logs: &logBook{}}
 	ctx, stop := context.WithCancel(context.Background())
-	served := make(chan error, 1)
-	go func() { served <- provider.Serve(ctx, r.net.Listen("feed:80"), h) }()
+	served, listener := make(chan error, 1), r.net.Listen("feed:80")
+	go func() { served <- provider.Serve(ctx, listener, h) }()
 	e, err := local.OpenMemory()
 	if err != nil {
 		t.Fatal(err)

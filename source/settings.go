@@ -158,11 +158,17 @@ func (s *Settings) CheckCursor(adapter any) error {
 	r, ok := adapter.(Resumer)
 	own, isReturner := adapter.(Returner)
 	returns := isReturner && own.Returns()
+	f, isForgetful := adapter.(Forgetful)
 	switch {
 	case returns && !s.Cursor.IsZero():
 		return &setting.FieldError{
 			Field: "cursor", Err: errors.New("a source of this type knows the position by itself, as it is set here"),
 			Hint: "leave cursor out",
+		}
+	case isForgetful && f.Forgets() && s.OnLostCursor != lostLive:
+		return &setting.FieldError{
+			Field: "on_lost_cursor", Err: errors.New("the provider forgets a session after a while, and then nothing says what to do"),
+			Hint: "write on_lost_cursor: live, and with lost_cursor how the provider says so: lost_cursor: body.op == 9",
 		}
 	case returns:
 	case !ok:

@@ -103,6 +103,12 @@ type Identifier interface {
 	Identifies() bool
 }
 
+// Forgetful is implemented by the settings of a Source whose provider is known to forget positions after a while.
+type Forgetful interface {
+	// Forgets reports whether it is.
+	Forgets() bool
+}
+
 // Continuer is implemented by a Conn that can know whether the provider goes on where the last connection was left.
 type Continuer interface {
 	// Continues reports whether it does, if that is known. Where it is not, a cursor that was asked for has to do.

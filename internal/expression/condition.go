@@ -1,6 +1,7 @@
 package expression
 
 import (
+	"encoding/json"
 	"strconv"
 	"strings"
 
@@ -393,15 +394,30 @@ func stepOf(property ast.Node) (step string, index bool) {
 // Evaluate returns what v picks out of a message, as the type that it has there: a whole number as int, any other as float64. It reports false for
 // nothing, and where the expression fails on this message.
 func (v *Value) Evaluate(m *Message) (any, bool) {
-	program := v.program
-	if program == nil {
-		var err error
-		if program, err = compile(v.source); err != nil {
-			return nil, false
-		}
+	if v.program == nil {
+		return m.value(v.path)
 	}
-	out, err := expr.Run(program, m.variables())
+	out, err := expr.Run(v.program, m.variables())
 	return out, err == nil && out != nil
+}
+
+// value returns what the message has at a path. It decodes nothing else.
+func (m *Message) value(path string) (any, bool) {
+	switch r := gjson.Get(m.data, path); r.Type {
+	case gjson.Null:
+		return nil, false
+	case gjson.String:
+		return strings.Clone(r.Str), true // it may outlive the message
+	case gjson.False, gjson.True:
+		return r.Type == gjson.True, true
+	case gjson.Number:
+		return m.numbers(json.Number(r.Raw)), true
+	case gjson.JSON:
+		of := Message{data: r.Raw}
+		whole := of.variables()["msg"]
+		return whole, whole != nil
+	}
+	return nil, false
 }
 
 // Members returns the variables that expressions see: the members of the message, and msg. They must not be changed.

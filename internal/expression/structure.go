@@ -11,7 +11,8 @@ import (
 )
 
 // JSONTemplate returns the Template of the JSON of a value: nil, a truth value, a number, a text, or a []any or map[string]any of such. The texts
-// in it are templates, and what they insert stays inside of the text that it stands in. Its error repeats no text.
+// in it are templates, and what they insert stays inside of the text that it stands in. A text that is one expression alone becomes a list or an object
+// where that is its value. Its error repeats no text.
 func JSONTemplate(value any) (Template, error) {
 	var b structure
 	if err := b.add(value); err != nil {
@@ -85,6 +86,14 @@ func (b *structure) addText(text string) error {
 	t, err := ParseTemplate(text)
 	if err != nil {
 		return err
+	}
+	if len(t.parts) == 1 && t.parts[0].program != nil {
+		b.flush()
+		p := t.parts[0]
+		p.alone = true
+		b.parts = append(b.parts, p)
+		b.source.WriteString(`"{{` + p.program.Source().String() + `}}"`)
+		return nil
 	}
 	b.write(`"`)
 	for _, p := range t.parts {

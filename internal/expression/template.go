@@ -23,6 +23,7 @@ type part struct {
 	program *vm.Program // nil: only text
 	column  int         // of the expression
 	quoted  bool        // it stands in a text of JSON
+	alone   bool        // it is a value of JSON
 }
 
 // ParseTemplate returns the Template of a text. Its error, as that of Expand, names a column and never repeats the text: templates
@@ -156,10 +157,22 @@ func (t *Template) expand(variables map[string]any, escape func(before, value st
 			return "", fmt.Errorf("the expression at column %d has no value here", p.column)
 		}
 		text, _ := textOf(value)
-		if p.quoted {
+		switch {
+		case p.alone && !structured(value):
+			text = `"` + quoted(text) + `"`
+		case p.quoted:
 			text = quoted(text)
 		}
 		out.WriteString(escape(out.String(), text))
 	}
 	return out.String(), nil
+}
+
+// structured reports whether a value is a list or an object.
+func structured(value any) bool {
+	switch value.(type) {
+	case []any, []string, map[string]any:
+		return true
+	}
+	return false
 }

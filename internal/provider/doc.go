@@ -7,6 +7,8 @@
 //	Race          up to 1,000 riders and one message per rider and second, resumable
 //	Ticker        numbered messages at an interval, no replay
 //	Blast         numbered messages as fast as the client takes them
+//	Slack         the envelopes, acknowledgements and warnings of Socket Mode
+//	Discord       the heartbeats and sessions of the gateway
 //	AcceptThenClose, CloseWith, SilentAfter, Bomb, Oversize, HTTPStatus
 //
 // The zero value of each is usable, its fields are set before the first request, and nothing
@@ -16,6 +18,6 @@
 // A connection ends when its client leaves or when the context of its request ends, which
 // net/http by itself does for no hijacked connection: Serve does.
 //
-// Every provider embeds Clients, which counts what the clients did and breaks
+// Every provider but Slack and Discord embeds Clients, which counts what the clients did and breaks
 // connections at the wish of a test.
 package provider

@@ -32,7 +32,10 @@ type Config struct {
 	// What to say behind that, each in a message of its own, for providers that take one channel or only a few symbols at a time.
 	Subscriptions []Message `yaml:"subscriptions"`
 
-	// The pause between two of subscriptions, such as 50ms. Default: none.
+	// Names that subscribe and subscriptions are about, many in each message.
+	Symbols Symbols `yaml:",inline"`
+
+	// The pause between two of subscriptions, or two chunks of symbols, such as 50ms. Default: none.
 	Pace time.Duration `yaml:"pace" max:"1m"`
 
 	// What is said and heard before subscribe, where a provider wants a dialogue: {steps: [{expect: 'type == "hello"', set: {id: session}}, {send:
@@ -41,6 +44,26 @@ type Config struct {
 
 	// Messages that are answered, such as the pings of providers that have their own: {when: ping != nil, send: '{"pong":{{ping}}}'}.
 	Reply []Reply `yaml:"reply"`
+
+	// Variables that messages change while the connection lives, for all texts that are said later, such as the position in a heartbeat: [{when: s != nil, set: {seq: s}}],
+	// and {{seq ?? "null"}} in ping_message. {{cursor}} is no such variable.
+	Remember []Remember `yaml:"remember"`
+
+	// How to go on with a session that outlives its connections. Default: a session ends with its connection.
+	Session *Session `yaml:"session"`
+
+	// How messages are acknowledged, where the provider wants that. Default: they are not.
+	Ack *Ack `yaml:"ack"`
+
+	// For how many seconds the provider lets a connection live, where it says so: {{lifetime}}, a variable of remember or the handshake. The connection is replaced
+	// when nine tenths of them are over, or up to a twentieth before, as with max_age.
+	Lifetime expression.Template `yaml:"lifetime"`
+
+	// How much the provider takes from us.
+	Limits Limits `yaml:"limits"`
+
+	// The close code that we say goodbye with: 1000, or one from 3000 to 4999, such as 4000 where a provider ends the session with 1000.
+	CloseCode int `yaml:"close_code" default:"1000"`
 
 	// A ping in the provider's own form, beside ping. Default: none.
 	PingMessage *PingMessage `yaml:"ping_message"`
@@ -77,8 +100,21 @@ func (c *Config) TakesIn() *source.Intake { return &c.Intake }
 
 // Check returns what is wrong with the settings taken together. It repeats no text of theirs, which may hold secrets.
 func (c *Config) Check() error {
-	return errors.Join(c.Before.CheckAddress(&c.URL, "ws", "wss"), c.Headers.Check(), c.Before.CheckUse("url", c.names()), c.Before.CheckNames("url", c.URL.Names()),
-		c.Before.CheckNames("headers", c.Headers.Names()), c.Before.CheckNames("query", c.queryNames()), c.checkPing(), c.checkScript())
+	return errors.Join(
+		c.Before.CheckAddress(&c.URL, "ws", "wss"), c.Headers.Check(), c.Before.CheckUse("url", c.names()), c.checkNames(),
+		c.checkPing(), c.checkCloseCode(), c.checkSymbols(), c.checkScript(), errors.Join(c.checkSession()...),
+	)
+}
+
+// checkNames returns which variables are set nowhere that are used before anything is said or heard.
+func (c *Config) checkNames() error {
+	var kept []string
+	if c.Session != nil {
+		kept = c.Session.Keep
+	}
+	return errors.Join(
+		c.Before.CheckNames("url", c.URL.Names(), kept...), c.Before.CheckNames("headers", c.Headers.Names(), kept...), c.Before.CheckNames("query", c.queryNames(), kept...),
+	)
 }
 
 func (c *Config) checkPing() error {
@@ -86,6 +122,13 @@ func (c *Config) checkPing() error {
 		return nil
 	}
 	return &setting.FieldError{Field: "ping", Err: fmt.Errorf("at least 1s, got %s", setting.FormatDuration(c.Ping)), Hint: `write 1s or more, or "off" to switch it off`}
+}
+
+func (c *Config) checkCloseCode() error {
+	if code := c.CloseCode; code == 0 || code == 1000 || code >= 3000 && code <= 4999 {
+		return nil
+	}
+	return setting.FieldErrorf("close_code", "expected 1000, or a code from 3000 to 4999, got %d", c.CloseCode)
 }
 
 // UsesCursor implements source.Resumer.

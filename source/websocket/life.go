@@ -40,6 +40,9 @@ func (p *pings) answered(payload string) (sent time.Time, ok bool) {
 // answered, unless something else was read meanwhile, which the answer has to wait for, or we were too slow to read it.
 func (c *conn) ping(ctx context.Context) {
 	for {
+		if c.pace.wait(ctx) != nil {
+			return
+		}
 		sent := time.Now()
 		c.pings.next(sent)
 		limited, cancel := context.WithTimeout(ctx, c.config.PongWait)
@@ -59,6 +62,12 @@ func (c *conn) ping(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// pinged takes a ping of the provider. It is answered at once, whatever the limits are, and counts.
+func (c *conn) pinged(context.Context, []byte) bool {
+	c.pace.take(time.Now())
+	return true
 }
 
 // pong takes the answer to a ping, in its place between the messages.

@@ -26,32 +26,42 @@ const (
 // receive reads messages until the connection ends.
 func (c *conn) receive(ctx context.Context) {
 	defer c.intake.Close()
-	if err := c.catchUp(ctx); err != nil {
-		c.End(c.why(err))
-		return
+	err := c.catchUp(ctx)
+	for err == nil {
+		err = c.next(ctx)
 	}
-	for {
-		data, skip, err := c.message()
-		switch {
-		case skip != nil:
-			if late := c.Skip(ctx, c.arrived, skip); err == nil {
-				err = late
-			} else {
-				c.goodbye(websocket.StatusMessageTooBig)
-			}
-		case err == nil && len(data) == 0:
-			c.Empty()
-		case err == nil:
-			var taken source.Taken
-			if taken, err = c.intake.Feed(ctx, c.Feed, c.arrived, data); err == nil {
-				err = c.answer(ctx, taken.Message)
-			}
-		}
-		if err != nil {
-			c.End(c.why(err))
-			return
-		}
+	c.End(c.why(err))
+	if c.acks != nil { // nothing more can be said
+		c.acks.over()
 	}
+}
+
+// next reads a message and does what is to be done about it.
+func (c *conn) next(ctx context.Context) error {
+	data, skip, err := c.message()
+	switch {
+	case skip != nil && err != nil:
+		if late := c.hand(ctx, &parcel{arrived: c.arrived, skip: skip}); late != nil {
+			return late
+		}
+		c.goodbye(websocket.StatusMessageTooBig)
+		return err
+	case skip != nil:
+		return c.hand(ctx, &parcel{arrived: c.arrived, skip: skip})
+	case err != nil:
+		return err
+	case len(data) == 0:
+		c.Empty()
+		return nil
+	}
+	p, err := c.take(data)
+	if err == nil {
+		err = c.hand(ctx, &p)
+	}
+	if err == nil && p.message != nil {
+		err = c.answer(ctx)
+	}
+	return err
 }
 
 // message reads one message into the chunk. One that is too large it reads past; with an error beside it, it was so large that

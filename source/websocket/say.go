@@ -10,57 +10,64 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unsafe"
 
 	"github.com/coder/websocket"
 
-	"github.com/leatstream/leat"
 	"github.com/leatstream/leat/internal/expression"
 	"github.com/leatstream/leat/internal/setting"
 	"github.com/leatstream/leat/internal/wait"
 	"github.com/leatstream/leat/source"
 )
 
-// maxEarly is how many bytes of messages may arrive during the handshake.
-const maxEarly = 4 << 20
-
 var errEarly = fmt.Errorf("more than %d bytes of messages arrived before the handshake was over", maxEarly)
 
-// early is a message that arrived during the handshake.
-type early struct {
-	arrived time.Time
-	events  []leat.Event
-	skip    *source.SkipError
-}
-
-// greet says and hears all that is to be said and heard before the connection counts as open.
+// greet says and hears what comes before the subscription.
 func (c *conn) greet(ctx context.Context) error {
 	steps := c.config.Handshake.Steps
-	if c.vars["cursor"] != "" && len(c.config.Handshake.Resume) > 0 {
+	if c.cursor() && len(c.config.Handshake.Resume) > 0 {
 		steps = c.config.Handshake.Resume
 	}
-	if len(steps) > 0 {
-		limited, cancel := context.WithTimeout(ctx, c.config.Handshake.Deadline)
-		defer cancel()
-		var heard []byte
-		for i := range steps {
-			var err error
-			if heard, err = c.step(limited, &steps[i], heard); err != nil {
-				return unsaid(fmt.Sprintf("handshake, step %d", i+1), err)
-			}
+	if len(steps) == 0 {
+		return nil
+	}
+	limited, cancel := context.WithTimeout(ctx, c.config.Handshake.Deadline)
+	defer cancel()
+	var heard []byte
+	for i := range steps {
+		var err error
+		if heard, err = c.step(limited, &steps[i], heard); err != nil {
+			return unsaid(fmt.Sprintf("handshake, step %d", i+1), err)
 		}
 	}
-	if err := c.say(ctx, &c.config.Subscribe, c.vars); err != nil {
-		return unsaid("", err)
-	}
-	for i := range c.config.Subscriptions {
-		if i > 0 && c.config.Pace > 0 {
-			if err := wait.For(ctx, c.config.Pace); err != nil {
-				return err
-			}
+	return nil
+}
+
+// cursor reports whether there is one to resume from.
+func (c *conn) cursor() bool {
+	cursor, _ := c.vars.some([]string{"cursor"})
+	return cursor["cursor"] != ""
+}
+
+// subscribe says what we want, while the connection is being read already.
+func (c *conn) subscribe(ctx context.Context, chunks [][]string) error {
+	for i, m := range c.config.said() {
+		where := ""
+		if i > 0 {
+			where = fmt.Sprintf("subscriptions[%d]", i-1)
 		}
-		if err := c.say(ctx, &c.config.Subscriptions[i], c.vars); err != nil {
-			return unsaid(fmt.Sprintf("subscriptions[%d]", i), err)
+		parts := chunks
+		if !m.text.Uses("symbols") {
+			parts = [][]string{nil}
+		}
+		for j, part := range parts {
+			if i > 1 || j > 0 {
+				if err := wait.For(ctx, c.config.Pace); err != nil {
+					return err
+				}
+			}
+			if err := c.say(ctx, m, map[string]any{"symbols": part}); err != nil {
+				return unsaid(where, err)
+			}
 		}
 	}
 	return nil
@@ -90,9 +97,9 @@ func (c *conn) step(ctx context.Context, s *Step, heard []byte) ([]byte, error) 
 		if !ok {
 			return nil, fmt.Errorf("the message that was expected has no %s", v.String())
 		}
-		c.vars[name] = value
+		c.set(name, value)
 	}
-	return heard, c.say(ctx, &s.Send, c.vars)
+	return heard, c.say(ctx, &s.Send, nil)
 }
 
 // expect reads until the message that a step waits for.
@@ -117,8 +124,8 @@ func (c *conn) expect(ctx context.Context, s *Step) ([]byte, error) {
 		case message == nil:
 			continue
 		}
-		if c.look.Reset(message); s.Expect.Holds(&c.look) {
-			c.early = c.early[:len(c.early)-1]
+		if s.Expect.Holds(&c.look) {
+			c.early[len(c.early)-1].events = nil
 			return message, nil
 		}
 	}
@@ -131,97 +138,49 @@ func (c *conn) hear(ctx context.Context) ([]byte, error) {
 	case err != nil:
 		return nil, err
 	case skip != nil:
-		return nil, c.keep(nil, skip)
+		return nil, c.keep(parcel{arrived: c.arrived, skip: skip})
 	case len(data) == 0:
 		c.Empty()
 		return nil, nil
 	}
-	taken, err := c.intake.Take(data)
-	if errors.As(err, &skip) {
-		return nil, c.keep(nil, skip)
-	}
+	p, err := c.take(data)
 	if err == nil {
-		err = c.keep(taken.Events, nil)
+		err = c.keep(p)
 	}
-	if err == nil {
-		err = c.answer(ctx, taken.Message)
+	if err == nil && p.message != nil {
+		err = c.answer(ctx)
 	}
-	return taken.Message, err
+	return p.message, err
 }
 
-// keep keeps a message for later.
-func (c *conn) keep(events []leat.Event, skip *source.SkipError) error {
-	e := early{arrived: c.arrived, events: slices.Clone(events), skip: skip}
-	c.early = append(c.early, e)
-	c.heard += int(unsafe.Sizeof(e))
-	for i := range events {
-		c.heard += len(events[i].Data) + int(unsafe.Sizeof(events[i]))
-	}
-	if c.heard > maxEarly {
-		return errEarly
-	}
-	return nil
-}
-
-// catchUp hands on what arrived during the handshake.
-func (c *conn) catchUp(ctx context.Context) error {
-	for _, e := range c.early {
-		var err error
-		switch {
-		case e.skip != nil:
-			err = c.Skip(ctx, e.arrived, e.skip)
-		case len(e.events) == 0:
-			c.Alive(e.arrived)
-		default:
-			err = c.Offer(ctx, e.arrived, e.events...)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	c.early = nil
-	return nil
-}
-
-// answer does what the settings say about a message, beside taking it.
-func (c *conn) answer(ctx context.Context, message []byte) error {
-	ping := c.config.PingMessage
-	if message == nil || len(c.config.Reply) == 0 && (ping == nil || ping.Answer.IsZero()) {
-		return nil
-	}
-	c.look.Reset(message)
-	if ping != nil && ping.Answer.Holds(&c.look) {
-		if sent := c.asked.Swap(0); sent != 0 {
-			c.Answered(time.Unix(0, sent))
-		}
-	}
-	for i := range c.config.Reply {
-		r := &c.config.Reply[i]
-		if !r.When.Holds(&c.look) {
-			continue
-		}
-		vars := maps.Clone(c.vars)
-		maps.Copy(vars, c.look.Message().Members())
-		if err := c.say(ctx, &r.Send, vars); err != nil {
-			return unsaid("reply", err)
-		}
-	}
-	return nil
-}
-
-// say sends a message; nothing, if there is none.
-func (c *conn) say(ctx context.Context, m *Message, vars map[string]any) error {
+// say sends a message, which may use more than the variables of the connection; nothing, if there is none.
+func (c *conn) say(ctx context.Context, m *Message, more map[string]any) error {
 	if m.IsZero() {
 		return nil
 	}
+	if err := c.pace.wait(ctx); err != nil {
+		return err
+	}
+	text, err := c.vars.expand(&m.text, more) // as late as can be: it may hold the time
+	if err != nil {
+		return err
+	}
+	return c.send(ctx, text)
+}
+
+// write sends a text in its turn.
+func (c *conn) write(ctx context.Context, text string) error {
+	if err := c.pace.wait(ctx); err != nil {
+		return err
+	}
+	return c.send(ctx, text)
+}
+
+func (c *conn) send(ctx context.Context, text string) error {
 	ctx, cancel := context.WithTimeout(ctx, c.config.Timeout)
 	defer cancel()
-	text, err := m.text.Expand(vars, nil)
-	if err == nil {
-		c.Tape.Out([]byte(text), false) // before the answer can be there
-		err = c.ws.Write(ctx, websocket.MessageText, []byte(text))
-	}
-	return err
+	c.Tape.Out([]byte(text), false) // before the answer can be there
+	return c.ws.Write(ctx, websocket.MessageText, []byte(text))
 }
 
 // interval returns how often the provider's own ping is sent.
@@ -230,7 +189,7 @@ func (c *conn) interval() (time.Duration, error) {
 	if p.EveryMS.IsZero() {
 		return p.Every, nil
 	}
-	text, err := p.EveryMS.Expand(c.vars, nil)
+	text, err := c.vars.expand(&p.EveryMS, nil)
 	if err != nil {
 		return 0, err
 	}
@@ -246,7 +205,7 @@ func (c *conn) pingMessage(ctx context.Context, every time.Duration) {
 	p := c.config.PingMessage
 	for pause := rand.N(every); wait.For(ctx, pause) == nil; {
 		now := time.Now()
-		if c.say(ctx, &p.Send, c.vars) != nil {
+		if c.say(ctx, &p.Send, nil) != nil {
 			_ = c.raw.Close()
 			return
 		}

@@ -71,8 +71,8 @@ func (c *Config) checkScript() error {
 	if len(h.Resume) > 0 && len(h.Steps) == 0 {
 		wrong = append(wrong, setting.FieldErrorf("handshake.resume", "steps is missing: what happens where there is no cursor"))
 	}
-	if c.Pace > 0 && len(c.Subscriptions) == 0 {
-		wrong = append(wrong, setting.FieldErrorf("pace", "is the pause between subscriptions, and there are none"))
+	if c.Pace > 0 && len(c.Subscriptions) == 0 && !c.Symbols.given() {
+		wrong = append(wrong, setting.FieldErrorf("pace", "is the pause between subscriptions or chunks of symbols, and there are none"))
 	}
 	for i := range c.Subscriptions {
 		if c.Subscriptions[i].IsZero() {
@@ -106,10 +106,7 @@ func checkSteps(field string, steps []Step) error {
 
 // messages returns everything that is said, but for replies.
 func (c *Config) messages() []*Message {
-	list := []*Message{&c.Subscribe}
-	for i := range c.Subscriptions {
-		list = append(list, &c.Subscriptions[i])
-	}
+	list := c.said()
 	for _, steps := range [][]Step{c.Handshake.Steps, c.Handshake.Resume} {
 		for i := range steps {
 			list = append(list, &steps[i].Send)

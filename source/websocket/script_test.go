@@ -32,8 +32,9 @@ type dialogue struct {
 // talk is one connection to it.
 type talk struct {
 	*ws.Conn
-	t   *testing.T
-	ctx context.Context
+	t     *testing.T
+	ctx   context.Context
+	early chan string // what was heard by quiet; nil: nothing waits
 }
 
 func (d *dialogue) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -43,13 +44,17 @@ func (d *dialogue) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer c.CloseNow()
-	d.script(&talk{c, d.t, r.Context()})
+	d.script(&talk{Conn: c, t: d.t, ctx: r.Context()})
 }
 
 func (c *talk) say(text string) { _ = c.Write(c.ctx, ws.MessageText, []byte(text)) }
 
 // hear returns the next message; empty at the end.
 func (c *talk) hear() string {
+	if early := c.early; early != nil {
+		c.early = nil
+		return <-early
+	}
 	_, data, err := c.Read(c.ctx)
 	if err != nil {
 		return ""

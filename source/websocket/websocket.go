@@ -3,6 +3,8 @@ package websocket
 import (
 	"cmp"
 	"context"
+	"errors"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -34,10 +36,15 @@ type Source struct {
 // Open implements source.Source.
 func (s *Source) Open(ctx context.Context, after leat.Cursor) (source.Conn, error) {
 	s.once.Do(s.start)
-	vars, err := s.prepare.Variables(ctx, after)
+	cursor, kept, resumes := string(after), map[string]any(nil), false
+	if s.Config.Session != nil {
+		cursor, kept, resumes = s.Config.Session.recall(after)
+	}
+	vars, err := s.prepare.Variables(ctx, leat.Cursor(cursor))
 	if err != nil {
 		return nil, err
 	}
+	maps.Copy(vars, kept)
 	var c *conn
 	err = s.prepare.Try(ctx, vars, func() error {
 		c, err = s.open(ctx, vars)
@@ -46,8 +53,12 @@ func (s *Source) Open(ctx context.Context, after leat.Cursor) (source.Conn, erro
 	if err != nil {
 		return nil, err
 	}
+	c.resumed = resumes
 	return c, nil
 }
+
+// Returns implements source.Returner.
+func (s *Source) Returns() bool { return s.Config.Returns() }
 
 // open returns a connection that has been told all that is to be said first.
 func (s *Source) open(ctx context.Context, vars map[string]any) (*conn, error) {
@@ -55,12 +66,17 @@ func (s *Source) open(ctx context.Context, vars map[string]any) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	chunks, err := s.Config.Symbols.chunks()
+	if err != nil {
+		return nil, unsaid("", err)
+	}
 	c, err := s.dial(ctx, address, vars)
 	if err != nil {
 		return nil, err
 	}
 	c.Tape = source.StartTaping(ctx, address)
-	every, err := s.greet(ctx, c, vars)
+	c.vars.named = vars
+	every, err := s.greet(ctx, c)
 	if err != nil {
 		c.Tape.Ended(err)
 		_ = c.raw.Close()
@@ -68,13 +84,24 @@ func (s *Source) open(ctx context.Context, vars map[string]any) (*conn, error) {
 		return nil, err
 	}
 	c.start(every)
+	if err := c.subscribe(ctx, chunks); err != nil {
+		c.Tape.Ended(err)
+		c.Abort()
+		var end *source.EndError
+		if errors.As(c.Ended(), &end) && end.Kind != source.EndRead {
+			return nil, end // that is why it could not be said
+		}
+		return nil, err
+	}
+	if c.session == nil {
+		c.Opened()
+	}
 	return c, nil
 }
 
 // greet prepares a conn, as far as it can be before it is started, and returns how often the provider's own ping is sent.
-func (s *Source) greet(ctx context.Context, c *conn, vars map[string]any) (every time.Duration, err error) {
+func (s *Source) greet(ctx context.Context, c *conn) (every time.Duration, err error) {
 	c.ws.SetReadLimit(-1) // we count ourselves: its own limit would end the connection
-	c.vars = vars
 	if c.intake, err = s.Config.Intake.Start(ctx); err != nil {
 		return 0, err
 	}
@@ -92,6 +119,9 @@ func (s *Source) start() {
 	setting.Default(&s.Config)
 	if s.Config.PingMessage != nil {
 		setting.Default(s.Config.PingMessage)
+	}
+	if s.Config.Ack != nil {
+		setting.Default(s.Config.Ack)
 	}
 	s.discard = cmp.Or(s.discard, maxDiscarded)
 	s.prepare = s.Config.Before.Start(s.Dial)
@@ -113,7 +143,7 @@ func (s *Source) dial(ctx context.Context, address string, vars map[string]any) 
 		mode = websocket.CompressionDisabled
 	}
 	ws, response, err := websocket.Dial(ctx, address, &websocket.DialOptions{ //nolint:bodyclose // the library has closed it
-		HTTPClient: s.client, HTTPHeader: header, CompressionMode: mode, Host: header.Get("Host"), OnPongReceived: c.pong,
+		HTTPClient: s.client, HTTPHeader: header, CompressionMode: mode, Host: header.Get("Host"), OnPongReceived: c.pong, OnPingReceived: c.pinged,
 	})
 	if err != nil {
 		return nil, s.refused(response, err)
