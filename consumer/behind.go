@@ -58,7 +58,7 @@ func (c *Consumer) compare(ctx context.Context, shards []stream.Shard, marks map
 // moveBack stores a checkpoint behind what the destination has.
 func (c *Consumer) moveBack(ctx context.Context, m stream.Mark, at checkpoint, has leat.SequenceNumber) (stream.Mark, error) {
 	c.log.Error("records that the destination has lost are delivered again, as far as the stream has them", "mark", m.Key, "delivered", at.Delivered, "position", has)
-	back := stream.Mark{Key: m.Key, Epoch: m.Epoch + 1, Value: checkpoint{Sequence: has, Delivered: has, Start: at.Start}.encode()}
+	back := stream.Mark{Key: m.Key, Epoch: m.Epoch + 1, Value: checkpoint{Sequence: has, Delivered: has, Start: at.Start, Created: at.Created}.encode()}
 	if _, err := c.Engine.Commit(ctx, stream.Commit{Marks: []stream.Swap{{Mark: back, Was: m.Epoch}}}); err != nil {
 		return m, fmt.Errorf("move checkpoint %s back: %w", m.Key, err)
 	}
@@ -76,21 +76,24 @@ func (c *Consumer) running() bool {
 }
 
 // forget replaces checkpoints of shards that were there before, in a stream that had the same name: those of now are read from their
-// beginning.
-func forget(shards []stream.Shard, marks map[leat.ShardID]stream.Mark) error {
+// beginning. It returns when the shards were created.
+func forget(shards []stream.Shard, marks map[leat.ShardID]stream.Mark) (map[leat.ShardID]int64, error) {
+	created := make(map[leat.ShardID]int64, len(shards))
 	for i := range shards {
+		now := shards[i].Created.Unix()
+		created[shards[i].ID] = now
 		m, ok := marks[shards[i].ID]
 		if !ok {
 			continue
 		}
 		at, err := decodeCheckpoint(m)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if !at.Sequence.IsZero() && at.Sequence.Created().Unix() < shards[i].Created.Unix() {
+		if at.Created != 0 && at.Created < now || !at.Sequence.IsZero() && at.Sequence.Created().Unix() < now {
 			m.Value = checkpoint{}.encode()
 			marks[shards[i].ID] = m
 		}
 	}
-	return nil
+	return created, nil
 }

@@ -24,6 +24,10 @@ type checkpoint struct {
 
 	// Ended says that the shard is closed and everything in it is done, so that its children may be read.
 	Ended bool `json:"ended,omitempty"`
+
+	// Created is when the shard was created, in seconds since 1970: the checkpoint says nothing about a shard of the same number in a later
+	// stream of that name, not even if it has no Sequence. 0: unknown.
+	Created int64 `json:"created,omitempty"`
 }
 
 func (c checkpoint) position() stream.Position {
@@ -91,7 +95,7 @@ func (c *Consumer) create(ctx context.Context, shards []stream.Shard) error {
 	var swaps []stream.Swap
 	now := time.Now()
 	for i := range shards {
-		first := checkpoint{}
+		first := checkpoint{Created: shards[i].Created.Unix()}
 		if c.Settings.Start == "latest" {
 			first.Start, first.Ended = now, !shards[i].Open()
 		}
@@ -104,14 +108,17 @@ func (c *Consumer) create(ctx context.Context, shards []stream.Shard) error {
 	return nil
 }
 
-// take takes a shard over in a new epoch, from which moment a former owner can move nothing any more.
-func (c *Consumer) take(ctx context.Context, shard leat.ShardID, m stream.Mark) (checkpoint, uint64, error) {
+// take takes a shard over in a new epoch, from which moment a former owner can move nothing any more. created is 0 for one that is not listed.
+func (c *Consumer) take(ctx context.Context, shard leat.ShardID, m stream.Mark, created int64) (checkpoint, uint64, error) {
 	var at checkpoint
 	if m.Value != nil {
 		var err error
 		if at, err = decodeCheckpoint(m); err != nil {
 			return at, 0, err
 		}
+	}
+	if created != 0 {
+		at.Created = created
 	}
 	epoch := m.Epoch + 1
 	swap := stream.Swap{Mark: stream.Mark{Key: c.markKey(shard), Epoch: epoch, Value: at.encode()}, Was: m.Epoch}

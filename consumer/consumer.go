@@ -51,8 +51,9 @@ type Consumer struct {
 	away   string                  // why the shards cannot be listed
 }
 
-// restartPause keeps a destination that contradicts itself from being compared without end.
-const restartPause = 100 * time.Millisecond
+// restartCalm is how long the shards must have been at work for a restart to count as the first: else a destination that contradicts itself,
+// or a stream that is listed and not there, is tried more and more seldom.
+const restartCalm = 2 * time.Minute
 
 // listEvery is how often the shards are listed, beside whenever one ends.
 const listEvery = time.Minute
@@ -68,17 +69,22 @@ func (c *Consumer) Run(ctx context.Context) error {
 	c.log = cmp.Or(c.Log, slog.Default()).With("consumer", c.Name, "stream", c.Stream)
 	late, cancel := wait.Grace(ctx, cmp.Or(c.Grace, 20*time.Second))
 	defer cancel()
+	var restarts outage
 	for {
+		begun := time.Now()
 		err := c.once(ctx, late)
+		if time.Since(begun) > restartCalm {
+			restarts = outage{}
+		}
 		switch {
 		case errors.Is(err, errBehind):
-			c.log.Error("the destination has lost records that were delivered to it; it is compared with every checkpoint", "error", err)
+			restarts.tell(c.log, "the destination has lost records that were delivered to it; it is compared with every checkpoint", err)
 		case errors.Is(err, stream.ErrNoStream):
-			c.log.Error("a stream is gone; the consumer waits for it", "error", err)
+			restarts.tell(c.log, "a stream is gone; the consumer waits for it", err)
 		default:
 			return err
 		}
-		if wait.For(ctx, restartPause) != nil {
+		if wait.For(ctx, c.backoff(restarts.failures-1)) != nil {
 			return nil
 		}
 	}
@@ -146,7 +152,8 @@ func (c *Consumer) start(ctx, late context.Context, group *errgroup.Group) error
 			return err
 		}
 	}
-	if err := forget(shards, marks); err != nil {
+	created, err := forget(shards, marks)
+	if err != nil {
 		return err
 	}
 	if err := c.compare(ctx, shards, marks); err != nil {
@@ -157,7 +164,7 @@ func (c *Consumer) start(ctx, late context.Context, group *errgroup.Group) error
 		return err
 	}
 	for _, id := range turn {
-		at, epoch, err := c.take(ctx, id, marks[id])
+		at, epoch, err := c.take(ctx, id, marks[id], created[id])
 		if err != nil {
 			return err
 		}

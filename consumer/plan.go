@@ -82,14 +82,26 @@ func (s *shard) resume(ctx, late context.Context) error {
 		return s.abandon(late, p, errors.New("the destination is another one now"))
 	}
 	for attempt := 0; ; attempt++ {
-		err := s.carryOut(late, planner, p)
+		err := s.carryOut(ctx, late, planner, p)
+		if err == nil {
+			err = s.finishPlan(ctx, late, p)
+		}
+		var unreadable *unreadableError
+		var engine *engineError
 		switch {
 		case err == nil:
-			return s.finishPlan(late, p)
+			return nil
+		case errors.As(err, &engine):
+			return engine.err
 		case late.Err() != nil:
 			return late.Err()
-		case errors.Is(err, stream.ErrStopped):
+		case errors.Is(err, stream.ErrStopped), errors.Is(err, stream.ErrNoStream), stopped(ctx, err):
 			return err
+		case errors.As(err, &unreadable):
+			if err := s.unread(ctx, unreadable); err != nil {
+				return err
+			}
+			continue
 		case sink.IsHalt(err):
 			s.failed(Halted, err, attempt+1)
 		case sink.IsPermanent(err):
@@ -103,14 +115,19 @@ func (s *shard) resume(ctx, late context.Context) error {
 	}
 }
 
-// finishPlan moves the checkpoint behind a plan that was carried out, and over what the filter put aside before its end.
-func (s *shard) finishPlan(ctx context.Context, p plan) error {
+// finishPlan moves the checkpoint behind a plan that was carried out, and over what the filter put aside before its end. An error of the commit
+// is an engineError.
+func (s *shard) finishPlan(ctx, late context.Context, p plan) error {
 	puts, err := s.putAside(ctx, p)
 	if err != nil {
-		return err
+		return s.c.readable(ctx, err)
 	}
+	s.readAgain()
 	s.log.Info("finished what a crash had left", "first", p.First, "last", p.Last, "records", p.Count)
-	return s.commit(ctx, s.at.delivered(p.Last), stream.Commit{Puts: puts, State: s.noPlan()})
+	if err := s.commit(late, s.at.delivered(p.Last), stream.Commit{Puts: puts, State: s.noPlan()}); err != nil {
+		return &engineError{err}
+	}
+	return nil
 }
 
 // putAside reads again from the checkpoint to the end of a plan what is none of its records, and returns letters for what is no longer there.
@@ -118,6 +135,7 @@ func (s *shard) putAside(ctx context.Context, p plan) (lost []stream.Put, err er
 	if p.Filter.IsZero() {
 		return nil, nil
 	}
+	s.aside = asides{} // of an attempt that could not read on
 	r, err := s.c.Engine.Read(ctx, s.c.Stream, s.id, s.at.position())
 	if errors.Is(err, stream.ErrNoShard) {
 		return nil, nil // which is told when it is read on
@@ -155,16 +173,19 @@ func upTo(records []leat.Record, last leat.SequenceNumber) []leat.Record {
 }
 
 // carryOut does what the plan says, unless it has been done: then its records may be gone.
-func (s *shard) carryOut(ctx context.Context, planner sink.Planner, p plan) error {
-	if done, err := planner.Done(ctx, p.Work); done || err != nil {
+func (s *shard) carryOut(ctx, late context.Context, planner sink.Planner, p plan) error {
+	if done, err := planner.Done(late, p.Work); done || err != nil {
 		return err
 	}
 	batch, err := s.read(ctx, p)
-	if err != nil {
+	switch {
+	case sink.IsPermanent(err):
 		return err
+	case err != nil:
+		return s.c.readable(ctx, err)
 	}
 	s.pending(batch.Records[0].Arrived)
-	return fenced(planner.Execute(ctx, p.Work, batch))
+	return fenced(planner.Execute(late, p.Work, batch))
 }
 
 // abandon drops a plan that can no longer be carried out; its records are delivered anew, as far as they are there.

@@ -34,9 +34,7 @@ type shard struct {
 // run works until ctx ends, or the shard does.
 func (s *shard) run(ctx, late context.Context) error {
 	err := s.work(ctx, late)
-	if s.reader != nil {
-		_ = s.reader.Close()
-	}
+	s.close()
 	if stopped(ctx, err) {
 		return nil
 	}
@@ -63,24 +61,37 @@ func (s *shard) work(ctx, late context.Context) error {
 		case errors.Is(err, stream.ErrNoStream), !errors.As(err, &unreadable):
 			return err
 		}
-		s.outage.tell(s.log, "a shard cannot be read; the consumer waits", unreadable.err)
-		s.set(func(st *ShardStatus) { st.State, st.LastError = Unreadable, unreadable.Error() })
-		if err := s.pause(ctx, s.outage.failures-1); err != nil {
+		if errors.Is(err, stream.ErrInvalid) {
+			s.close() // its position is one of another stream
+		}
+		if err := s.unread(ctx, unreadable); err != nil {
 			return err
 		}
 	}
 }
 
-func (s *shard) open(ctx context.Context) (err error) {
+// unread tells that the shard cannot be read now, and waits a while.
+func (s *shard) unread(ctx context.Context, err *unreadableError) error {
+	s.outage.tell(s.log, "a shard cannot be read; the consumer waits", err)
+	s.set(func(st *ShardStatus) { st.State, st.LastError = Unreadable, err.Error() })
+	return s.pause(ctx, s.outage.failures-1)
+}
+
+func (s *shard) close() {
 	if s.reader != nil {
 		_ = s.reader.Close()
+		s.reader = nil
+	}
+}
+
+// open opens a reader where there is none. One that could not read is used again: it knows best how far it has been.
+func (s *shard) open(ctx context.Context) (err error) {
+	if s.reader != nil {
+		return nil
 	}
 	if s.reader, err = s.c.Engine.Read(ctx, s.c.Stream, s.id, s.at.position()); err != nil {
 		s.reader = nil
 		return s.c.readable(ctx, err)
-	}
-	if s.outage.failures > 0 {
-		s.set(func(st *ShardStatus) { st.State, st.LastError = Reading, "" })
 	}
 	return nil
 }
@@ -92,7 +103,7 @@ func (s *shard) deliverAll(ctx, late context.Context) error {
 		var gap *stream.GapError
 		missing := errors.As(behind, &gap)
 		if behind == nil || len(batch.Records) > 0 || missing {
-			s.outage.over(s.log, "a shard is read again")
+			s.readAgain()
 		}
 		if len(batch.Records) > 0 {
 			err := s.process(ctx, late, batch)
@@ -118,6 +129,14 @@ func (s *shard) deliverAll(ctx, late context.Context) error {
 			return s.c.readable(ctx, behind)
 		}
 	}
+}
+
+// readAgain notes that the shard can be read.
+func (s *shard) readAgain() {
+	if s.outage.failures > 0 {
+		s.set(func(st *ShardStatus) { st.State, st.LastError = Reading, "" })
+	}
+	s.outage.over(s.log, "a shard is read again")
 }
 
 // gather returns the next batch, filled as the policy says and as far as there is memory, and what comes behind it if that is no record:
@@ -273,14 +292,22 @@ func (s *shard) commit(ctx context.Context, to checkpoint, work stream.Commit) e
 	return nil
 }
 
-// store commits, again while the engine refuses for now.
+// store commits, again while the engine refuses for now, or the stream of the dead letters is gone.
 func (s *shard) store(ctx context.Context, work stream.Commit) error {
+	var gone outage
 	for attempt := 0; ; attempt++ {
 		_, err := s.c.Engine.Commit(ctx, work)
-		if !errors.Is(err, stream.ErrFull) {
+		switch {
+		case errors.Is(err, stream.ErrNoStream):
+			gone.tell(s.log, "the stream of the dead letters is gone; the shard waits for it", err)
+		case !errors.Is(err, stream.ErrFull):
+			gone.over(s.log, "the stream of the dead letters is there again")
+			if attempt > 0 {
+				s.set(func(st *ShardStatus) { st.State, st.LastError = Delivering, "" })
+			}
 			return err
 		}
-		s.set(func(st *ShardStatus) { st.LastError = err.Error() })
+		s.set(func(st *ShardStatus) { st.State, st.LastError = Halted, err.Error() })
 		if err := s.pause(ctx, attempt); err != nil {
 			return err
 		}

@@ -16,7 +16,7 @@ const (
 	Reading    State = "reading"
 	Delivering State = "delivering"
 	Retrying   State = "retrying"   // the last delivery failed and is tried again
-	Halted     State = "halted"     // an operator must mend the destination, or decide on a gap
+	Halted     State = "halted"     // an operator must mend the destination, make room on the disk, make dead_letters again, or decide on a gap
 	Unreadable State = "unreadable" // the stream cannot be read now; it is tried again
 	Ended      State = "ended"      // the shard is closed and done
 	Failed     State = "failed"     // the consumer cannot go on
