@@ -130,3 +130,39 @@ func TestAStreamThatIsGoneIsWaitedFor(t *testing.T) {
 		}
 	})
 }
+
+// A range that a crash has left waits for a stream that cannot be read as every other does, and is then written as planned.
+func TestAPlanWaitsForAStreamThatCannotBeRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		r.put(0, 50)
+		f := &files{crash: 1 << 30}
+		r.must(r.consumer(f, nil), time.Second)
+		f.mu.Lock()
+		f.crash, f.rows = 0, nil
+		f.mu.Unlock()
+		a := &abroad{Engine: r.e}
+		c := r.consumer(f, func(c *consumer.Consumer) { c.Engine = &unreadable{a} })
+		a.away.Store(true)
+		log, stop := r.running(c)
+		time.Sleep(time.Hour)
+		st := c.Status().Shards[0]
+		if st.State != consumer.Unreadable || st.LastError != errAway.Error() || st.Failures != 0 {
+			t.Errorf("status %+v", st)
+		}
+		if n := strings.Count(log.String(), "\n"); n > 20 {
+			t.Errorf("%d lines in the log of an hour:\n%.1000s", n, log)
+		}
+		a.away.Store(false)
+		time.Sleep(2 * time.Minute)
+		stop()
+		complete(t, f.snapshot(), 50)
+	})
+}
+
+// unreadable lists its shards at any time.
+type unreadable struct{ *abroad }
+
+func (u *unreadable) Shards(ctx context.Context, name string) ([]stream.Shard, error) {
+	return u.abroad.Engine.Shards(ctx, name)
+}

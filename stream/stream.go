@@ -76,7 +76,7 @@ type Reader interface {
 	// Next waits until there is at least one record and returns what is ready
 	// within the limit. It returns io.EOF behind the last record of a closed shard, and a *GapError
 	// where records are missing; after that the next call goes on behind the gap. After any other error it may be called again: it goes on
-	// where it was. Only after ErrInvalid another reader is needed.
+	// where it was, or returns the error again. After ErrInvalid another reader is needed.
 	Next(ctx context.Context, limit Limit) (leat.Batch, error)
 
 	// Close releases the reader. It must be called once.
