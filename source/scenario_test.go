@@ -289,6 +289,7 @@ func TestS3CloseCodeAndReasonAreShown(t *testing.T) {
 		r.run(nil)
 		time.Sleep(15 * time.Second)
 		status := r.manager.Status()
+		t.Logf("%d connections in 15 s, state %s: %s", feed.Counts().Connections, status.State, status.LastEnd)
 		if n := feed.Counts().Connections; n != 1 {
 			t.Errorf("%d connections in 15 s; a refused key does not heal, want 1", n)
 		}
@@ -318,6 +319,7 @@ func TestS4SilentProvidersAreLeft(t *testing.T) {
 			r.run(func(s *source.Settings, w *websocket.Config) { s.Stall, w.Ping = c.stall, c.ping })
 			time.Sleep(185 * time.Second)
 			status := r.manager.Status()
+			t.Logf("%s: %d connections in 185 s, %s", c.name, feed.Counts().Connections, status.LastEnd)
 			if n := feed.Counts().Connections; n < c.atLeast || n > 20 {
 				t.Errorf("%s: %d connections in 185 s", c.name, n)
 			}

@@ -276,6 +276,7 @@ func TestRequestsKeepTheLimitsOfKinesis(t *testing.T) {
 	if f.total != 500 {
 		t.Errorf("%d are stored", f.total)
 	}
+	t.Logf("requests of %v bytes", f.sizes)
 	if most := slices.Max(f.sizes); most > 10<<20 {
 		t.Errorf("a request had %d bytes", most)
 	}
