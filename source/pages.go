@@ -3,10 +3,12 @@ package source
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
+	"unsafe"
 
 	"github.com/tidwall/gjson"
 
@@ -96,6 +98,8 @@ type Page struct {
 
 	// End is why the provider wants to be left alone, as a rule of classify says; nil: it does not. Items were before it.
 	End error
+
+	most int // Items
 }
 
 // Item is an event of a page.
@@ -118,7 +122,7 @@ func (p *Pager) Ask(ctx context.Context, q Query) (*Page, error) {
 		return nil, err
 	}
 	defer got.Close()
-	page := &Page{Header: got.Header}
+	page := &Page{Header: got.Header, most: max(maxParts, int(q.Left/bytesOfItem))}
 	if page.Same = got.Status == http.StatusNotModified || got.Status == http.StatusNoContent; page.Same {
 		return page, nil
 	}
@@ -130,7 +134,7 @@ func (p *Pager) Ask(ctx context.Context, q Query) (*Page, error) {
 	if text, err = p.intake.Answer(text); err != nil {
 		return page, p.left(page, err)
 	}
-	body := string(text)
+	body := unsafe.String(unsafe.SliceData(text), len(text)) // it is never written again
 	if strings.TrimSpace(body) == "" {
 		return page, nil
 	}
@@ -176,8 +180,15 @@ func (p *Pager) take(page *Page, body string) error {
 	return nil
 }
 
+// bytesOfItem bounds how many events an answer may hold: with less for each of them, as many as fit take much more memory than the answer.
+const bytesOfItem = 64
+
 // part takes one item, and reports whether to go on.
 func (p *Pager) part(page *Page, raw string, classify bool) bool {
+	if len(page.Items) >= page.most {
+		page.End = &EndError{Kind: EndProtocol, Reason: fmt.Sprintf("the answer holds more than %d events", page.most)}
+		return false
+	}
 	data := []byte(raw)
 	taken, err := p.intake.part(data, classify)
 	var skip *SkipError

@@ -189,7 +189,7 @@ func (m *Message) variables() map[string]any {
 	d := json.NewDecoder(strings.NewReader(m.data))
 	d.UseNumber()
 	var whole any
-	if err := d.Decode(&whole); err != nil {
+	if manyValues(m.data) || d.Decode(&whole) != nil {
 		whole = nil
 	} else if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		whole = nil
@@ -200,6 +200,22 @@ func (m *Message) variables() map[string]any {
 	}
 	m.vars["msg"] = whole
 	return m.vars
+}
+
+// mostValues is how many values a message may have that an expression looks into; a member path has no such limit. Decoded, each takes up to
+// 400 bytes, however few it has in the message.
+const mostValues = 250_000
+
+// manyValues reports whether a message may have more values than that.
+func manyValues(data string) bool {
+	if len(data) <= mostValues {
+		return false
+	}
+	n := 1
+	for _, c := range []string{",", "[", "{"} { // a value stands behind one of them, or is a member
+		n += strings.Count(data, c)
+	}
+	return n > mostValues
 }
 
 // numbers gives a whole number as int, so that large ids keep every digit, and any other as float64. A whole number that fits no

@@ -25,3 +25,17 @@ func TestValidBoundsTheDepth(t *testing.T) {
 		}
 	}
 }
+
+// A message of 16 MiB can hold millions of values, each of which takes much more memory than its bytes: an expression does not look into it,
+// a member path does.
+func TestExpressionsDoNotLookIntoMillionsOfValues(t *testing.T) {
+	for n, want := range map[int]bool{100_000: true, 300_000: false} {
+		m := NewMessage([]byte(`{"id":7,"all":[` + strings.Repeat(`1,`, n) + `1]}`))
+		for source, ok := range map[string]bool{"id": true, "[id, id]": want} {
+			v := MustParse(source)
+			if text, got := v.Identity(&m); got != ok {
+				t.Errorf("%s of %d values: got %q", source, n, text)
+			}
+		}
+	}
+}

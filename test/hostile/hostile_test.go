@@ -224,6 +224,20 @@ var troubles = []trouble{
 		})),
 	},
 	{
+		name: "items", kind: "poll", more: "interval: 1s", says: `the answer holds more than 262144 events`,
+		serve: answer(func(w io.Writer) {
+			_, _ = io.WriteString(w, "[1")
+			letters(w, ",1", 7<<20)
+			_, _ = io.WriteString(w, "]")
+		}),
+	},
+	{
+		name: "values", kind: "websocket", more: "event_id: \"[type, id]\"", says: `events have no event_id`,
+		serve: texts(1, second, func(n int) string {
+			return fmt.Sprintf(`{"id":%d,"type":"x","all":[%s{}]}`, n, strings.Repeat(`{"a":1},`, 600_000))
+		}),
+	},
+	{
 		name: "cursors-huge", kind: "sse", says: `a cursor is too long`,
 		serve: events(100*time.Millisecond, func(n int) string {
 			return fmt.Sprintf("id: %d%s\ndata: {\"n\":%d}\n\n", n, strings.Repeat("x", 100_000), n)

@@ -150,9 +150,9 @@ func answer(body func(w io.Writer)) server {
 	}))
 }
 
-// letters writes so many bytes.
+// letters writes so many bytes, which repeat a short text.
 func letters(w io.Writer, letter string, n int64) {
-	piece := strings.Repeat(letter, 1<<20)
+	piece := strings.Repeat(letter, 1<<20/len(letter))
 	for ; n > 0; n -= int64(len(piece)) {
 		if _, err := io.WriteString(w, piece[:min(int64(len(piece)), n)]); err != nil {
 			return
