@@ -26,7 +26,7 @@ consumers:
 |---|---|
 | duration | a number with a unit: ` + "`500ms`, `30s`, `12h`, `7d`, `2w`, also `1d12h`; `off`" + ` where a timer can be switched off |
 | size | a number of bytes, or with a unit: ` + "`10MB` (powers of 1000), `16MiB` (powers of 1024)" + ` |
-| expression | a member path such as ` + "`data.id`" + `, or an expression of expr-lang; the whole message is ` + "`msg`" + ` |
+| expression | a member path such as ` + "`data.id`" + `, or an expression of expr-lang; the whole message is ` + "`msg`" + `. Of a message with more than 250,000 values an expression sees nothing, a member path does |
 | secret | a text that is never shown; write it as a reference |
 | text with {{…}} | a text with expressions in double braces |
 

@@ -19,7 +19,7 @@ type Config struct {
 	// How often the provider is asked, from one request to the next.
 	Interval time.Duration `yaml:"interval" default:"60s" min:"1s"`
 
-	// A header field of the answer that says how many seconds to wait before the next request; a shorter time than interval does not count.
+	// A header field of the answer that says how many seconds to wait before the next request; a shorter time than interval does not count, and one of more than an hour counts as an hour.
 	IntervalHeader string `yaml:"interval_header" default:"X-Poll-Interval"`
 
 	source.Pages

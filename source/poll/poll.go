@@ -230,9 +230,12 @@ func (p *poller) identity(item *source.Item) mark {
 }
 
 // wait notes when the provider wants to be asked again.
+// longestAsked is the longest pause that a provider may ask for.
+const longestAsked = time.Hour
+
 func (p *poller) waitFor(header string) {
 	p.pause = p.Config.Interval
 	if seconds, err := strconv.ParseFloat(strings.TrimSpace(header), 64); err == nil && seconds > 0 && seconds < 1e6 {
-		p.pause = max(p.pause, time.Duration(seconds*float64(time.Second)))
+		p.pause = max(p.pause, min(time.Duration(seconds*float64(time.Second)), longestAsked))
 	}
 }
