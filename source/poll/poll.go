@@ -229,10 +229,10 @@ func (p *poller) identity(item *source.Item) mark {
 	return markOf("b" + string(item.Data))
 }
 
-// wait notes when the provider wants to be asked again.
 // longestAsked is the longest pause that a provider may ask for.
 const longestAsked = time.Hour
 
+// waitFor notes when the provider wants to be asked again.
 func (p *poller) waitFor(header string) {
 	p.pause = p.Config.Interval
 	if seconds, err := strconv.ParseFloat(strings.TrimSpace(header), 64); err == nil && seconds > 0 && seconds < 1e6 {

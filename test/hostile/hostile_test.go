@@ -375,8 +375,7 @@ func (p *process) finish(feed *provider.Ticker, patience time.Time) int64 {
 	p.t.Helper()
 	produced := feed.Stop()
 	for time.Now().Before(patience) {
-		s, err := p.status()
-		if err == nil && s.Sources[0].Stored >= feed.Counts().Sent {
+		if p.stored("innocent") >= feed.Counts().Sent {
 			break
 		}
 		_ = wait.For(p.t.Context(), 20*time.Millisecond)

@@ -16,7 +16,6 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/leatstream/leat/pipeline"
 	"github.com/leatstream/leat/stream/remote"
 )
 
@@ -134,17 +133,31 @@ func (p *process) ended() bool {
 	}
 }
 
-// status asks the process how it is.
-func (p *process) status() (s pipeline.Status, err error) {
+// stored asks the process how many events of a source it has stored.
+func (p *process) stored(source string) int64 {
 	c, err := remote.Dial(p.data)
 	if err != nil {
-		return s, err
+		return 0
 	}
 	text, err := c.Status(p.t.Context())
 	if err != nil {
-		return s, err
+		return 0
 	}
-	return s, json.Unmarshal(text, &s)
+	var status struct {
+		Sources []struct {
+			Name   string
+			Stored int64
+		}
+	}
+	if err := json.Unmarshal(text, &status); err != nil {
+		p.t.Fatal(err)
+	}
+	for _, s := range status.Sources {
+		if s.Name == source {
+			return s.Stored
+		}
+	}
+	return 0
 }
 
 // memory returns the most bytes of memory that the process ever held.
