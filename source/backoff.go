@@ -1,7 +1,6 @@
 package source
 
 import (
-	"errors"
 	"math/rand/v2"
 	"time"
 )
@@ -25,8 +24,8 @@ type backoff struct {
 	free     time.Time // of the last immediate retry
 }
 
-// failed returns how long to wait after a failure.
-func (b *backoff) failed(now time.Time, cause error) time.Duration {
+// failed returns how long to wait after a failure of which this follows.
+func (b *backoff) failed(now time.Time, o outcome) time.Duration {
 	pause := time.Duration(0)
 	if b.failures > 0 || now.Sub(b.free) < freeRetryEvery {
 		pause = rand.N(min(b.limit, firstBackoff<<min(b.failures, 20)))
@@ -34,14 +33,10 @@ func (b *backoff) failed(now time.Time, cause error) time.Duration {
 		b.free = now
 	}
 	b.failures++
-	var end *EndError
-	if errors.As(cause, &end) {
-		if end.Refused() {
-			pause = max(pause, refusedFloor)
-		}
-		pause = max(pause, min(end.RetryAfter, longestAsked))
+	if o.is == endRefused {
+		pause = max(pause, refusedFloor)
 	}
-	return pause
+	return max(pause, o.pause)
 }
 
 // forget is called when a connection has proved itself.

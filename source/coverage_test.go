@@ -66,7 +66,7 @@ func TestBackoffIsBoundedAndJittered(t *testing.T) {
 	attempts, longest := 0, time.Duration(0)
 	for now.Sub(begin) < time.Hour {
 		attempts++
-		pause := b.failed(now, &EndError{Kind: EndRead})
+		pause := b.failed(now, judged(&EndError{Kind: EndRead}))
 		longest = max(longest, pause)
 		now = now.Add(pause)
 	}
@@ -74,11 +74,11 @@ func TestBackoffIsBoundedAndJittered(t *testing.T) {
 		t.Errorf("%d attempts in an hour, the longest pause %v", attempts, longest)
 	}
 	refused := backoff{limit: 30 * time.Second}
-	if pause := refused.failed(now, &EndError{Kind: EndHTTP, Code: 403}); pause < time.Minute {
+	if pause := refused.failed(now, judged(&EndError{Kind: EndHTTP, Code: 403})); pause < time.Minute {
 		t.Errorf("after 403: %v", pause)
 	}
 	asked := backoff{limit: 30 * time.Second}
-	if pause := asked.failed(now, &EndError{Kind: EndHTTP, Code: 503, RetryAfter: 5 * time.Minute}); pause != 5*time.Minute {
+	if pause := asked.failed(now, judged(&EndError{Kind: EndHTTP, Code: 503, RetryAfter: 5 * time.Minute})); pause != 5*time.Minute {
 		t.Errorf("after Retry-After of five minutes: %v", pause)
 	}
 }
@@ -108,3 +108,5 @@ func TestEventTimes(t *testing.T) {
 		}
 	}
 }
+
+func judged(end *EndError) outcome { return new(Manager).outcome(end, &resuming{}, true) }

@@ -2,7 +2,6 @@ package source
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"math/big"
 	"strconv"
@@ -10,7 +9,6 @@ import (
 	"time"
 
 	"github.com/leatstream/leat"
-	"github.com/leatstream/leat/internal/expression"
 	"github.com/leatstream/leat/internal/setting"
 )
 
@@ -185,47 +183,3 @@ const (
 	lostLive   = "live"
 	lostOldest = "oldest"
 )
-
-// loses reports whether a connection that was refused, or ended before it brought anything, shows that the provider no longer has the cursor,
-// and something else is to be asked for.
-func (m *Manager) loses(after *resuming, end *EndError) bool {
-	action := m.Settings.OnLostCursor
-	if after.cursor == "" || after.lost || action != lostLive && action != lostOldest {
-		return false
-	}
-	if !m.refuses(end) {
-		return false
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.lost != after.cursor {
-		m.lost = after.kept().cursor
-		m.log.Warn("the provider no longer has the cursor", "cursor", after.shown(), "reason", cmp.Or(end.Reason, string(end.Kind)), "on_lost_cursor", action)
-	}
-	return true
-}
-
-// refuses reports whether the end of a connection that has brought nothing means that the provider no longer has the cursor.
-func (m *Manager) refuses(end *EndError) bool {
-	var look expression.Look
-	look.Reset(end.message())
-	return m.Settings.LostCursor.Holds(&look)
-}
-
-// message is e as what a condition looks into.
-func (e *EndError) message() []byte {
-	m := struct {
-		Kind   EndKind         `json:"kind"`
-		Code   int             `json:"code"`
-		Reason string          `json:"reason"`
-		Body   json.RawMessage `json:"body,omitempty"`
-	}{Kind: e.Kind, Code: e.Code, Reason: e.Reason}
-	if json.Valid([]byte(e.Reason)) {
-		m.Body = json.RawMessage(e.Reason)
-	}
-	text, err := json.Marshal(m)
-	if err != nil {
-		panic(err) // a plain struct
-	}
-	return text
-}

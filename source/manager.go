@@ -45,7 +45,9 @@ type Manager struct {
 	at       position    // the last durable one: where the next connection resumes
 	sessions []*session  // those that are not over, the oldest first; the first one's position is the source's
 	begun    int64       // sessions
+	brought  int64       // events, each counted once
 	lost     leat.Cursor // the one that the provider no longer has
+	stuckAt  leat.Cursor // the same, where it has been told that nothing is done about it
 	ledger   ledger
 	budget   budget
 	oversize []oversize // the last messages that were left out
@@ -102,6 +104,9 @@ func (m *Manager) Run(ctx context.Context) error {
 		workers.Go(func() { s.run(running, late) })
 	}
 	workers.Go(func() { m.pulse(running, late) })
+	if m.Settings.LeastRate.Events > 0 {
+		workers.Go(func() { m.watchRate(running) })
+	}
 	if m.repairs != nil {
 		w := &repairing{m: m, clients: map[int]*Client{}}
 		workers.Go(func() { w.run(running, late) })

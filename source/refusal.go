@@ -61,7 +61,7 @@ func Refused(response *http.Response) *EndError {
 	_ = response.Body.Close()
 	return &EndError{
 		Kind: EndHTTP, Code: response.StatusCode, Reason: Clean(unsaid(string(body), response.Request)),
-		RetryAfter: RetryAfter(response.Header.Get("Retry-After"), time.Now()),
+		RetryAfter: RetryAfter(response.Header.Get("Retry-After"), time.Now()), Hints: hintsOf(response.Header),
 	}
 }
 

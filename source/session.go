@@ -257,7 +257,7 @@ func (s *session) ended(err error) {
 	now := time.Now()
 	m := s.m
 	m.mu.Lock()
-	if s.events == 0 && s.after.cursor != "" && m.refuses(end) {
+	if o := m.outcome(end, &s.after, s.events == 0); s.events == 0 && s.after.cursor != "" && (o.lost || o.is == endFresh) {
 		s.span.nothing()
 	}
 	s.observe()

@@ -64,11 +64,20 @@ type Settings struct {
 	LostCursor expression.Condition `yaml:"lost_cursor" default:"code == 410"`
 
 	// What to do then. "live": go on with what the provider sends without a cursor. "oldest": ask for oldest_cursor. Both write a gap record with the lost cursor
-	// and the first one that comes. "fail": try again, as after any other refusal; the source stays as it is until somebody decides.
+	// and the first one that comes. "fail": try again after a minute at least, as after any other refusal, with the source called failing, until somebody decides. A rule of ends comes first.
 	OnLostCursor string `yaml:"on_lost_cursor" default:"fail" enum:"live,oldest,fail"`
 
 	// What a provider is asked for to begin with the oldest that it has, such as 0.
 	OldestCursor string `yaml:"oldest_cursor"`
+
+	// How many events the source brings at least, such as {events: 100, per: 1m}. When it brings less, the log, the status and the metric
+	// leat_source_below_least_rate tell, and again when that is over. Connections are not ended for it: see stall.
+	LeastRate LeastRate `yaml:"least_rate"`
+
+	// What follows from the end of a connection, or from an attempt that became none: rules of which the first that holds counts, such as [{when: code == 4004, is: stop}, {when: code == 429,
+	// retry_after: body.wait}]. Default: another attempt, after a minute at least where the provider turned us away (close code 1008, most HTTP statuses from
+	// 400 to 499, or a message that classify calls fatal).
+	Ends []Ending `yaml:"ends"`
 
 	// How often the source may connect, where a provider limits that, such as {count: 300, per: 5m}. It holds over restarts.
 	Attempts Attempts `yaml:"attempts"`
@@ -133,7 +142,7 @@ func (s *Settings) Check() error {
 			Hint: `write "cursor_mode: inclusive" or "cursor_mode: exclusive" beside it`,
 		})
 	}
-	return errors.Join(append(wrong, s.checkResume(), s.checkBackfill())...)
+	return errors.Join(append(wrong, s.checkResume(), s.checkBackfill(), s.checkEnds())...)
 }
 
 // checkResume returns what is wrong with how the source resumes.

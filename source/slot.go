@@ -83,7 +83,7 @@ func (s *slot) hold(ctx context.Context, current *session) {
 	if current.steady() {
 		return
 	}
-	t := time.NewTimer(s.backoff.failed(time.Now(), nil))
+	t := time.NewTimer(s.backoff.failed(time.Now(), outcome{}))
 	defer t.Stop()
 	select {
 	case <-t.C:
@@ -125,10 +125,36 @@ func (s *slot) lost(ctx context.Context, current *session, cause error) {
 	}
 	var end *EndError
 	s.unproven = errors.As(cause, &end) && !steady && end.Kind != EndReconnect && end.Kind != EndRotation
-	if end != nil && current.brought() == 0 && s.m.loses(&current.after, end) {
-		return
+	if end == nil {
+		end = &EndError{Kind: EndRead, Err: cause}
 	}
-	s.pause(ctx, cause, slog.LevelInfo) // its end has been told
+	o := s.m.outcome(end, &current.after, current.brought() == 0)
+	if o.is == endFresh {
+		<-current.done // so that what is forgotten is its last position
+	}
+	s.settle(ctx, ending{end, &current.after, o}, slog.LevelInfo) // its end has been told
+}
+
+// ending is an end, or an attempt that became none, and what follows.
+type ending struct {
+	*EndError
+	after *resuming
+	outcome
+}
+
+// settle does what follows from an end, before the next attempt.
+func (s *slot) settle(ctx context.Context, e ending, level slog.Level) {
+	switch {
+	case e.is == endStop:
+		s.m.halt(e.EndError)
+		return
+	case e.is == endFresh && s.m.forget(e.after, e.EndError):
+		_ = wait.For(ctx, e.pause)
+		return
+	case e.lost:
+		s.m.stuck(s.n, e.after, e.EndError)
+	}
+	s.pause(ctx, e, level)
 }
 
 // replace opens the successor and closes the old connection a little later. Where the old one ends before, there is no successor yet.
@@ -206,25 +232,19 @@ func (s *slot) open(ctx, late context.Context) *session {
 			end = &EndError{Kind: EndDial, Err: err}
 		}
 		s.m.notOpened(s.n, end)
-		if s.m.loses(&after, end) {
-			continue
-		}
-		s.pause(ctx, end, slog.LevelWarn)
+		s.settle(ctx, ending{end, &after, s.m.outcome(end, &after, true)}, slog.LevelWarn)
 	}
 }
 
 // pause waits before the next attempt and tells of it, at the level if it is the first.
-func (s *slot) pause(ctx context.Context, cause error, level slog.Level) {
-	d := s.backoff.failed(time.Now(), cause)
+func (s *slot) pause(ctx context.Context, e ending, level slog.Level) {
+	d := s.backoff.failed(time.Now(), e.outcome)
 	failures := s.backoff.failures
-	s.m.waiting(s.n, d, failures)
+	s.m.waiting(s.n, d, failures, e.is == endRefused)
 	if failures > 1 {
 		level = slog.LevelWarn
 	}
-	var end *EndError
-	if errors.As(cause, &end) {
-		s.m.log.Log(ctx, level, "not connected", "connection", s.n, "kind", string(end.Kind), "code", end.Code, "reason", end.Reason, "error", end.Err, "failures", failures, "next_attempt_in", d.Round(time.Millisecond))
-	}
+	s.m.log.Log(ctx, level, "not connected", "connection", s.n, "kind", string(e.Kind), "code", e.Code, "reason", e.Reason, "error", e.Err, "failures", failures, "next_attempt_in", d.Round(time.Millisecond))
 	_ = wait.For(ctx, d)
 }
 

@@ -134,6 +134,9 @@ type EndError struct {
 	// RetryAfter is how long the provider wants to be left alone; 0 if it did not say.
 	RetryAfter time.Duration
 
+	// Hints are the header fields of an answer that may say when to come again, by their names in small letters; bounded.
+	Hints map[string]string
+
 	// Err is the cause; may be nil.
 	Err error
 }

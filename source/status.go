@@ -14,12 +14,13 @@ import (
 type State string
 
 // The states of a source and of its connections. A source is live while one connection is, and failing when
-// none is and several attempts have failed, or the provider turned us away.
+// none is and several attempts have failed, or the provider turned us away. It is stopped when a rule of ends says so.
 const (
 	Connecting State = "connecting"
 	Live       State = "live"
 	Waiting    State = "waiting" // until the next attempt
 	Failing    State = "failing"
+	Stopped    State = "stopped"
 )
 
 // Status is what a source is doing at one moment.
@@ -27,25 +28,27 @@ type Status struct {
 	Name            string              `json:"name"`
 	State           State               `json:"state"`
 	Slots           []SlotStatus        `json:"connections"`
-	Events          int64               `json:"events"`                      // received, duplicates included
-	LastData        time.Time           `json:"last_data,omitzero"`          //
-	Cursor          leat.Cursor         `json:"cursor,omitempty"`            // durable
-	Covered         time.Time           `json:"covered,omitzero"`            // complete or reported up to here
-	GapSince        time.Time           `json:"gap_since,omitzero"`          // nothing covers since then; zero: something does
-	Gaps            int64               `json:"gaps"`                        // gap records written since the start
-	GapTime         time.Duration       `json:"gap_time_ns"`                 // the time they cover
-	GapsBy          map[string]GapCount `json:"gaps_by,omitempty"`           // the same, and the events that are missing, by how
-	Skipped         int64               `json:"skipped"`                     // messages left out, such as those that are too large
-	CountsForgotten int64               `json:"counts_forgotten,omitempty"`  // keys of the gap rule that were dropped because there were too many
-	RepairsWaiting  int                 `json:"backfills_waiting,omitempty"` // gaps that are to be filled
-	RepairsFailed   int64               `json:"backfills_failed,omitempty"`  // gaps that stay, though a tier of backfill fitted
-	Backfilled      int64               `json:"backfilled,omitempty"`        // events that came that way
-	Empty           int64               `json:"empty,omitempty"`             // messages without content, which are dropped
-	Unknown         int64               `json:"unknown,omitempty"`           // messages for which no rule of classify holds, though one says what is data
-	LateAcks        int64               `json:"late_acks,omitempty"`         // messages that were acknowledged after their deadline
-	Opened          int64               `json:"opened"`                      // connections opened since the start
-	Ends            map[End]int64       `json:"-"`                           // why connections ended
-	LastEnd         string              `json:"last_end,omitempty"`          // the last reason, in words
+	Events          int64               `json:"events"`                          // received, duplicates included
+	LastData        time.Time           `json:"last_data,omitzero"`              //
+	Cursor          leat.Cursor         `json:"cursor,omitempty"`                // durable
+	Covered         time.Time           `json:"covered,omitzero"`                // complete or reported up to here
+	GapSince        time.Time           `json:"gap_since,omitzero"`              // nothing covers since then; zero: something does
+	Gaps            int64               `json:"gaps"`                            // gap records written since the start
+	GapTime         time.Duration       `json:"gap_time_ns"`                     // the time they cover
+	GapsBy          map[string]GapCount `json:"gaps_by,omitempty"`               // the same, and the events that are missing, by how
+	Skipped         int64               `json:"skipped"`                         // messages left out, such as those that are too large
+	CountsForgotten int64               `json:"counts_forgotten,omitempty"`      // keys of the gap rule that were dropped because there were too many
+	RepairsWaiting  int                 `json:"backfills_waiting,omitempty"`     // gaps that are to be filled
+	RepairsFailed   int64               `json:"backfills_failed,omitempty"`      // gaps that stay, though a tier of backfill fitted
+	Backfilled      int64               `json:"backfilled,omitempty"`            // events that came that way
+	Empty           int64               `json:"empty,omitempty"`                 // messages without content, which are dropped
+	Unknown         int64               `json:"unknown,omitempty"`               // messages for which no rule of classify holds, though one says what is data
+	LateAcks        int64               `json:"late_acks,omitempty"`             // messages that were acknowledged after their deadline
+	Opened          int64               `json:"opened"`                          // connections opened since the start
+	Ends            map[End]int64       `json:"-"`                               // why connections ended
+	LastEnd         string              `json:"last_end,omitempty"`              // the last reason, in words
+	SlowSince       time.Time           `json:"below_least_rate_since,omitzero"` // it brings less than least_rate
+	Stopped         string              `json:"stopped,omitempty"`               // why the source is stopped for good
 	LastEndAt       time.Time           `json:"last_end_at,omitzero"`
 }
 
@@ -94,6 +97,12 @@ func (m *Manager) Status() Status {
 			s.State = Failing
 		}
 	}
+	if s.Stopped != "" {
+		s.State = Stopped
+		for i := range s.Slots {
+			s.Slots[i].State, s.Slots[i].Until = Stopped, time.Time{}
+		}
+	}
 	return s
 }
 
@@ -108,7 +117,7 @@ func (s *Status) ended(n int, end *EndError, now time.Time) {
 	s.Ends[End{end.Kind, end.Code}]++
 	s.LastEnd, s.LastEndAt = end.Error(), now
 	s.Slots[n].Reason = s.LastEnd
-	s.Slots[n].refused = end.Refused()
+	s.Slots[n].refused = false
 }
 
 // attempt waits until the next attempt to connect may be made, or ctx ends.
@@ -151,10 +160,10 @@ func (m *Manager) notOpened(n int, end *EndError) {
 }
 
 // waiting notes a pause.
-func (m *Manager) waiting(n int, d time.Duration, failures int) {
+func (m *Manager) waiting(n int, d time.Duration, failures int, refused bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := time.Now()
 	m.status.slot(n, Waiting, now)
-	m.status.Slots[n].Until, m.status.Slots[n].Failures = now.Add(d), failures
+	m.status.Slots[n].Until, m.status.Slots[n].Failures, m.status.Slots[n].refused = now.Add(d), failures, refused
 }

@@ -33,6 +33,7 @@ func (m *Manager) deliver(ctx context.Context, s *session, events []leat.Event) 
 		}
 		m.cover.prove(s.span, first, known, signs.First)
 		s.data(signs.Data, int64(len(events)))
+		m.brought += int64(len(events)) - repeated
 		if leads = m.sessions[0] == s && last.cursor != "" && m.later(mark.Cursor, last.cursor); leads {
 			mark.Cursor, mark.Time = last.cursor, last.time
 		}
