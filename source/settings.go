@@ -174,6 +174,8 @@ func (s *Settings) CheckCursor(adapter any) error {
 			Field: "cursor", Err: errors.New("a source of this type knows the position by itself, as it is set here"),
 			Hint: "leave cursor out",
 		}
+	case isForgetful && f.Forgets() && s.Connections > 1:
+		return setting.FieldErrorf("connections", "a session has one connection, got %d", s.Connections)
 	case isForgetful && f.Forgets() && s.OnLostCursor != lostLive:
 		return &setting.FieldError{
 			Field: "on_lost_cursor", Err: errors.New("the provider forgets a session after a while, and then nothing says what to do"),

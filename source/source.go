@@ -103,7 +103,8 @@ type Identifier interface {
 	Identifies() bool
 }
 
-// Forgetful is implemented by the settings of a Source whose provider is known to forget positions after a while.
+// Forgetful is implemented by the settings of a Source whose positions are those of a session: it has one connection, and its provider forgets it after a
+// while.
 type Forgetful interface {
 	// Forgets reports whether it is.
 	Forgets() bool

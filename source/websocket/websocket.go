@@ -75,7 +75,7 @@ func (s *Source) open(ctx context.Context, vars map[string]any) (*conn, error) {
 		return nil, err
 	}
 	c.Tape = source.StartTaping(ctx, address)
-	c.vars.named = vars
+	c.vars.named = maps.Clone(vars) // messages change it
 	every, err := s.greet(ctx, c)
 	if err != nil {
 		c.Tape.Ended(err)
