@@ -34,7 +34,6 @@ type worker struct {
 	current  *call           // the last one that was handed out
 	initial  *function.Error // that the runtime reported while it started
 	deadline bool            // it was ended because it was late
-	cut      bool            // it was ended because the call was cut off
 }
 
 // start starts a process with a Runtime API of its own.
@@ -53,44 +52,35 @@ func (f *Function) start() (*worker, error) {
 	}
 	w.server = &http.Server{Handler: w, ReadHeaderTimeout: time.Minute, MaxHeaderBytes: 2 << 20} // an X-Ray cause may have 1 MiB
 	go func() { _ = w.server.Serve(listener) }()
+	f.pool.Running.Add(1)
 	w.process, err = process.Start(process.Command{
 		Path: plan.path, Args: plan.args, Dir: plan.dir, Env: f.Config.environment(w.address, plan),
 		Memory: int64(f.Config.Memory), Output: f.output, Ended: w.end,
 	})
 	if err != nil {
+		f.pool.Running.Add(-1)
 		_ = w.server.Close()
 		return nil, err
 	}
-	f.starts.Add(1)
-	f.running.Add(1)
 	return w, nil
 }
 
 // end is called when nothing of the process is left.
 func (w *worker) end(exit process.Exit) {
-	f := w.f
 	_ = w.server.Close()
-	f.running.Add(-1)
 	w.mu.Lock()
 	late := w.deadline
 	w.mu.Unlock()
-	switch {
-	case exit.Memory:
-		f.memory.Add(1)
-	case late:
-		f.timeouts.Add(1)
-	case !exit.Killed:
-		f.crashes.Add(1)
-		f.stumbled()
-	}
+	w.f.pool.Ended(exit, late)
 	if !exit.Killed {
-		f.Log.Warn("a process of the function ended", "exit", exit.Text, "too_much_memory", exit.Memory)
+		w.f.Log.Warn("a process of the function ended", "exit", exit.Text, "too_much_memory", exit.Memory)
 	}
 	w.exit = exit
 	close(w.ended)
 }
 
-func (w *worker) alive() bool {
+// Alive reports whether something of the process is left; it implements process.Worker, as do the next three.
+func (w *worker) Alive() bool {
 	select {
 	case <-w.ended:
 		return false
@@ -98,6 +88,15 @@ func (w *worker) alive() bool {
 		return true
 	}
 }
+
+// Stop asks the process to end.
+func (w *worker) Stop() { w.process.Stop() }
+
+// Kill ends the process.
+func (w *worker) Kill() { w.process.Kill() }
+
+// Wait waits until nothing of the process is left.
+func (w *worker) Wait() { <-w.ended }
 
 // offer waits until the process takes c. If it does not, or ends before, it has not seen c.
 func (w *worker) offer(ctx context.Context, c *call) (seen bool, err error) {
@@ -112,10 +111,10 @@ func (w *worker) offer(ctx context.Context, c *call) (seen bool, err error) {
 		if w.fresh { // the next call has more patience
 			return false, ctx.Err()
 		}
-		w.kill(&w.cut)
+		w.kill(false)
 		return false, ctx.Err()
 	case <-late.C:
-		w.kill(&w.deadline)
+		w.kill(true)
 		return false, function.Gone(w.described(&function.Error{
 			Type: "Sandbox.Timedout", Message: fmt.Sprintf("the function did not ask for an event within %s", w.f.Config.Start),
 		}))
@@ -141,12 +140,12 @@ func (w *worker) await(ctx context.Context, c *call) ([]byte, error) {
 	case <-w.ended:
 		err = w.described(w.exited())
 	case <-late.C:
-		w.kill(&w.deadline)
+		w.kill(true)
 		err = w.described(&function.Error{
 			Type: "Sandbox.Timedout", Message: fmt.Sprintf("Task timed out after %.2f seconds", w.f.Config.Timeout.Seconds()),
 		})
 	case <-ctx.Done():
-		w.kill(&w.cut)
+		w.kill(false)
 		err = ctx.Err()
 	}
 	if !c.finish(func() {}) { // the answer came first after all
@@ -158,7 +157,7 @@ func (w *worker) await(ctx context.Context, c *call) ([]byte, error) {
 // outcome returns the error of a call that has finished.
 func (w *worker) outcome(c *call) error {
 	if c.lost {
-		w.kill(&w.cut)
+		w.kill(false)
 		return w.described(&function.Error{Type: "Runtime.ExitError", Message: "the runtime hung up while it was given the event"})
 	}
 	if c.err == nil {
@@ -167,10 +166,10 @@ func (w *worker) outcome(c *call) error {
 	return w.described(c.err)
 }
 
-// kill ends the process for a reason and waits until nothing of it is left.
-func (w *worker) kill(reason *bool) {
+// kill ends the process, perhaps because it was late, and waits until nothing of it is left.
+func (w *worker) kill(late bool) {
 	w.mu.Lock()
-	*reason = true
+	w.deadline = late
 	w.mu.Unlock()
 	w.process.Kill()
 	<-w.ended

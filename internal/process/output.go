@@ -42,7 +42,7 @@ func (o *Output) admit(n int) (ok bool, before int64) {
 	if o.left < n+lineCost {
 		now := time.Now()
 		if now.Before(o.until) {
-			o.quiet += int64(n)
+			o.quiet, o.left = o.quiet+int64(n), 0 // smaller lines must not pass it
 			return false, 0
 		}
 		o.until, o.left = now.Add(time.Second), LogBytes
