@@ -91,6 +91,11 @@ func (o *order) source() string {
     client_id: torture
     topics: [{topic: t}]`, o.URL)
 	}
+	if strings.HasSuffix(o.URL, acknowledging) {
+		return fmt.Sprintf(`type: websocket
+    url: %q
+    ack: {when: id != nil, send: {ack: "{{id}}"}}`, o.URL)
+	}
 	return fmt.Sprintf(`type: websocket
     url: %q
     query: {cursor: "{{cursor}}"}

@@ -134,9 +134,16 @@ func TestCrashByKill(t *testing.T) {
 
 // The same of a provider that forgets what is acknowledged: only what is durable may be.
 func TestCrashByKillOfWhatTheProviderForgets(t *testing.T) {
-	kills(t, brokerProvider, 50)
-	control(t, defect{provider: brokerProvider, seam: seamNone, tries: 5})
-	control(t, defect{provider: brokerProvider, seam: seamAckEarly, tries: 600, want: errLost})
+	for name, provider := range map[string]func(testing.TB) feed{
+		"mqtt":      func(t testing.TB) feed { return serveBroker(t) },
+		"websocket": func(t testing.TB) feed { return serveForgetful(t) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			kills(t, provider, 50)
+			control(t, defect{provider: provider, seam: seamNone, tries: 5})
+			control(t, defect{provider: provider, seam: seamAckEarly, tries: 600, want: errLost})
+		})
+	}
 }
 
 // kills kills processes over one directory so many times, and as often over others in a long test.
@@ -215,7 +222,6 @@ type defect struct {
 }
 
 func websocketProvider(t testing.TB) feed { return serveNumbers(t) }
-func brokerProvider(t testing.TB) feed    { return serveBroker(t) }
 
 func control(t *testing.T, c defect) {
 	t.Helper()

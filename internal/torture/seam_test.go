@@ -89,14 +89,17 @@ func openSeamed(ctx context.Context, c *config.Config, s seam, log *slog.Logger)
 }
 
 func sourceOf(c *config.Source, s seam) source.Source {
-	if broker, ok := c.Adapter.(*mqtt.Config); ok {
-		from := &mqtt.Source{Config: *broker}
-		if s == seamAckEarly {
-			return ackEarly{from}
-		}
-		return from
+	var from source.Source
+	switch c := c.Adapter.(type) {
+	case *mqtt.Config:
+		from = &mqtt.Source{Config: *c}
+	case *websocket.Config:
+		from = &websocket.Source{Config: *c}
 	}
-	return &websocket.Source{Config: *c.Adapter.(*websocket.Config)}
+	if s == seamAckEarly {
+		return ackEarly{from}
+	}
+	return from
 }
 
 func (p *seamed) sink(c *config.Consumer, s seam) sink.Sink {
@@ -143,7 +146,7 @@ func (e cursorFirst) Commit(ctx context.Context, c stream.Commit) (stream.Receip
 
 // ackEarly is the seeded defect of a client that acknowledges what it has received: it asks for the next events, which acknowledges
 // those before, and only then hands those out.
-type ackEarly struct{ *mqtt.Source }
+type ackEarly struct{ source.Source }
 
 func (s ackEarly) Open(ctx context.Context, after leat.Cursor) (source.Conn, error) {
 	c, err := s.Source.Open(ctx, after)
