@@ -74,6 +74,9 @@ func into(s *config.Source, abroad bool) Guarantee {
 		if s.Settings.Connections > 1 {
 			g.Reason += fmt.Sprintf("; %d connections make that rare", s.Settings.Connections)
 		}
+		if len(s.Settings.Backfill) > 0 {
+			g.Reason += "; backfill asks for it afterwards"
+		}
 	case !ids:
 		g.Step, g.Reason = AtLeastOnce, "the source has a cursor and no event_id: what a resumed connection repeats is stored again"
 	case abroad:
