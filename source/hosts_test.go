@@ -14,6 +14,7 @@ import (
 	"github.com/leatstream/leat/internal/expression"
 	"github.com/leatstream/leat/internal/pipenet"
 	"github.com/leatstream/leat/internal/provider"
+	"github.com/leatstream/leat/internal/setting"
 	"github.com/leatstream/leat/producer"
 	"github.com/leatstream/leat/source"
 	"github.com/leatstream/leat/source/websocket"
@@ -64,6 +65,49 @@ func TestAHostWhereConnectionsEndSoonIsLeft(t *testing.T) {
 			if err := <-served; err != nil {
 				t.Error(err)
 			}
+		}
+		time.Sleep(time.Minute)
+	})
+}
+
+// A provider that takes a connection and then says that it does not know us gets a new token at the next attempt.
+func TestATokenIsForgottenWhereAConnectionEndsWithARefusal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tokens := &tokenServer{}
+		n := site(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/feed" {
+				tokens.ServeHTTP(w, r)
+				return
+			}
+			c, err := ws.Accept(w, r, nil)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer c.CloseNow()
+			if r.Header.Get("Authorization") == "Bearer token-1" {
+				_ = c.Close(ws.StatusPolicyViolation, "who is token-1?")
+				return
+			}
+			for r.Context().Err() == nil {
+				_ = c.Write(r.Context(), ws.MessageText, []byte("{}"))
+				time.Sleep(time.Second)
+			}
+		})
+		m := &source.Manager{
+			Name: "feed", Producer: &producer.Producer{Engine: newMemory(), Stream: "s", Source: "feed"}, Log: slog.New(slog.DiscardHandler),
+			Source: &websocket.Source{Dial: n.DialContext, Config: websocket.Config{
+				URL: expression.MustParseTemplate("ws://api/feed"), Headers: source.Headers{"Authorization": setting.NewSecret("Bearer {{token}}")},
+				Before: oauth2("basic"), Compression: "off",
+			}},
+		}
+		ctx, end := context.WithTimeout(t.Context(), 3*time.Minute)
+		defer end()
+		if err := m.Run(ctx); err != nil {
+			t.Error(err)
+		}
+		if s := m.Status(); tokens.issued != 2 || s.Events < 100 {
+			t.Errorf("%d tokens were issued, %d events came", tokens.issued, s.Events)
 		}
 		time.Sleep(time.Minute)
 	})

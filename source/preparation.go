@@ -55,8 +55,12 @@ func (p *Preparation) Variables(ctx context.Context, after leat.Cursor) (map[str
 	if tape := TapeOf(ctx); tape != nil {
 		p.tape.Store(&tape)
 	}
-	if unproven, _ := ctx.Value(unprovenKey{}).(bool); unproven {
+	last, _ := ctx.Value(omenKey{}).(omen)
+	if last.unproven {
 		p.hosts.unproven()
+	}
+	if last.refused {
+		p.forget()
 	}
 	vars := map[string]any{"cursor": string(after), "page": ""}
 	maps.Copy(vars, variablesOf(ctx))
@@ -74,12 +78,17 @@ func (p *Preparation) Variables(ctx context.Context, after leat.Cursor) (map[str
 	return vars, nil
 }
 
-type unprovenKey struct{}
+type omenKey struct{}
 
-// withUnproven returns a context that tells Variables whether the last connection ended before it proved itself: then its host
-// counts as one where an attempt failed.
-func withUnproven(ctx context.Context, unproven bool) context.Context {
-	return context.WithValue(ctx, unprovenKey{}, unproven)
+// omen is what the end of a connection says about the next one.
+type omen struct {
+	unproven bool // it ended before it proved itself: its host counts as one where an attempt failed
+	refused  bool // the provider turned us away: what was found out for it is forgotten
+}
+
+// withOmen returns a context that tells Variables how the last connection ended.
+func withOmen(ctx context.Context, o omen) context.Context {
+	return context.WithValue(ctx, omenKey{}, o)
 }
 
 type variablesKey struct{}
@@ -195,6 +204,16 @@ func (p *Preparation) stale(vars map[string]any, err error) (may bool) {
 		may = l.kept.forget(used) || may
 	}
 	return may
+}
+
+// forget drops all that was found out for earlier attempts.
+func (p *Preparation) forget() {
+	if p.tokens != nil {
+		p.tokens.kept.forget(func(string) bool { return true })
+	}
+	for _, l := range p.lookups {
+		l.kept.forget(func(map[string]any) bool { return true })
+	}
 }
 
 // secrets returns what of the variables is secret: the token, and what look-ups have found out and named so.

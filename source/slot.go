@@ -22,7 +22,7 @@ type slot struct {
 	retired  sync.WaitGroup // connections that are being closed, or whose events are still being stored
 	draining *session       // the one before, if it has ended but what it received may not be stored yet
 	leaving  *session       // the one that was replaced last
-	unproven bool           // the one before did not prove itself
+	before   omen           // what the end of the one before says about the next one
 }
 
 func (s *slot) run(ctx, late context.Context) {
@@ -124,10 +124,10 @@ func (s *slot) lost(ctx context.Context, current *session, cause error) {
 		s.backoff.forget()
 	}
 	var end *EndError
-	s.unproven = errors.As(cause, &end) && !steady && end.Kind != EndReconnect && end.Kind != EndRotation
-	if end == nil {
+	if !errors.As(cause, &end) {
 		end = &EndError{Kind: EndRead, Err: cause}
 	}
+	s.before = omen{unproven: !steady && end.Kind != EndReconnect && end.Kind != EndRotation, refused: end.Refused()}
 	o := s.m.outcome(end, &current.after, current.brought() == 0)
 	if o.is == endFresh {
 		<-current.done // so that what is forgotten is its last position
@@ -216,8 +216,8 @@ func (s *slot) open(ctx, late context.Context) *session {
 			return nil
 		}
 		after := s.m.resume()
-		conn, err := s.m.Source.Open(withUnproven(withVariables(ctx, outage(s.m.uncovered())), s.unproven), after.asked)
-		s.unproven = false
+		conn, err := s.m.Source.Open(withOmen(withVariables(ctx, outage(s.m.uncovered())), s.before), after.asked)
+		s.before = omen{}
 		if err == nil {
 			s.m.log.Info("connected", "connection", s.n, "asked_to_resume", after.asked != "")
 			next := &session{slot: s.n, conn: conn, after: after}
