@@ -39,7 +39,7 @@ type Lookup struct {
 	// and no JSON. One whose name says that it is secret, such as ticket_token, is hidden in recordings.
 	Set map[string]expression.Value `yaml:"set"`
 
-	// For how long an answer is used again, for the same cursor and host. It is forgotten when the provider refuses us with 401 or 403. Default: each attempt
+	// For how long an answer is used again, for the same cursor and host. It is forgotten when the provider refuses us, as with 401 or 403. Default: each attempt
 	// asks anew.
 	Keep time.Duration `yaml:"keep" default:"off"`
 
