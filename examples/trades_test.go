@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -184,6 +185,85 @@ func TestExchangesAfterAStop(t *testing.T) {
 				if want := int(x.last(time.Now())-from+1-c.missing) * len(x.symbols); stored != want {
 					t.Errorf("%d rows, want %d", stored, want)
 				}
+			})
+		})
+	}
+}
+
+// archive is the history of an exchange over HTTP: with after the trades before that, the newest first; with fromId those from that one on.
+func (x *exchange) archive(one func(n int64, at time.Time) string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		number := func(name string) int64 {
+			n, _ := strconv.ParseInt(r.URL.Query().Get(name), 10, 64)
+			return n
+		}
+		limit := min(max(number("limit"), 1), 1000)
+		var list []string
+		if after := number("after"); after > 0 {
+			for n := min(after-1, x.last(time.Now())); n > 0 && int64(len(list)) < limit; n-- {
+				list = append(list, one(n, x.due(n)))
+			}
+		} else {
+			for n := number("fromId"); n <= x.last(time.Now()) && int64(len(list)) < limit; n++ {
+				list = append(list, one(n, x.due(n)))
+			}
+		}
+		_, _ = w.Write([]byte("[" + strings.Join(list, ",") + "]"))
+	})
+}
+
+// What is missing after a stop is asked for by its numbers, and comes to be there once.
+func TestExchangesHealAStopFromTheirHistory(t *testing.T) {
+	for _, c := range []struct {
+		name, host, history string
+		make                func() *exchange
+		one                 func(n int64, at time.Time) string
+		stop                time.Duration
+	}{
+		{"coinbase", "ws-feed.exchange.coinbase.com:80", "api.exchange.coinbase.com:80", coinbase, func(n int64, at time.Time) string {
+			return fmt.Sprintf(`{"trade_id":%d,"side":"sell","size":"0.1","price":"%d.5","time":%q}`, n, 100+n%10, at.UTC().Format(stamp))
+		}, 2 * time.Hour},
+		{"binance", "stream.binance.com:9443", "api.binance.com:80", binance, func(n int64, at time.Time) string {
+			return fmt.Sprintf(`{"a":%d,"p":"100.5","q":"0.1","f":1,"l":2,"T":%d,"m":true,"M":true}`, n, at.UnixMilli())
+		}, 20 * time.Hour},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				x := c.make()
+				w := newWorld(t, c.name, nil, map[string]http.Handler{c.host: x, c.history: x.archive(c.one)})
+				x.begin()
+				time.Sleep(10*x.every + time.Second)
+				w.run()
+				time.Sleep(5 * time.Minute)
+				w.leave()
+				time.Sleep(c.stop)
+				w.run()
+				time.Sleep(10 * time.Minute)
+				s := w.status()
+				last := x.last(time.Now())
+				w.leave()
+				from := int64(10)
+				if c.name == "binance" {
+					from++
+				}
+				want := int(last-from+1) * len(x.symbols)
+				if rows := w.number("SELECT count(*) FROM trades WHERE price > 0"); rows != want {
+					t.Errorf("%d rows, want %d", rows, want)
+				}
+				missing, repaired := int64(0), int64(0)
+				for _, g := range w.gaps() {
+					switch {
+					case g.How != "sequence":
+					case g.RepairedAt.IsZero():
+						missing += g.Lost
+					default:
+						repaired += g.Lost
+					}
+				}
+				if missing == 0 || missing != repaired || s.Backfilled != missing {
+					t.Errorf("%d missing, %d repaired, %d asked for: %+v", missing, repaired, s.Backfilled, w.gaps())
+				}
+				t.Logf("%d trades, %d of them asked for afterwards", want, s.Backfilled)
 			})
 		})
 	}

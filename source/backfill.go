@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -45,6 +46,10 @@ type Tier struct {
 	// The name of a member that every event gets which comes this way, such as repaired; its value is true. An event that has it keeps it. Default: they
 	// are stored as they come.
 	Mark string `yaml:"mark"`
+
+	// Members that every event gets, for providers whose answers leave out what was asked for: {symbol: "{{gap_key}}"}. The texts may contain {{gap_…}}. An
+	// event that has such a member keeps it. Default: none.
+	Add map[string]expression.Template `yaml:"add"`
 
 	// What happens to an answer before it is events, as for a source of type poll. Events are to have the same form as those of the connections: the
 	// expressions of the source are about them.
@@ -135,15 +140,29 @@ func (s *Settings) checkBackfill() error {
 	return errors.Join(wrong...)
 }
 
-// marked returns an event with a member that says how it came.
-func marked(data []byte, name string) []byte {
+// added returns an event with the members that it gets. They are texts; mark is true.
+func (t *Tier) added(data []byte, vars map[string]any) []byte {
+	for _, name := range slices.Sorted(maps.Keys(t.Add)) {
+		template := t.Add[name]
+		if text, err := template.Expand(vars, nil); err == nil {
+			data = withMember(data, name, quoted(text))
+		}
+	}
+	if t.Mark != "" {
+		data = withMember(data, t.Mark, "true")
+	}
+	return data
+}
+
+// withMember returns an object with a member before the others, unless it has it.
+func withMember(data []byte, name, raw string) []byte {
 	msg := expression.NewMessage(data)
 	members := msg.Members()
 	if _, has := members[name]; has || len(data) == 0 || data[0] != '{' {
 		return data
 	}
-	out := object{out: append(make([]byte, 0, len(data)+len(name)+16), '{')}
-	out.member(quoted(name), "true")
+	out := object{out: append(make([]byte, 0, len(data)+len(name)+len(raw)+16), '{')}
+	out.member(quoted(name), raw)
 	for i := 1; i < len(data); i++ {
 		switch data[i] {
 		case ' ', '\t', '\r', '\n':

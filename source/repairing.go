@@ -228,6 +228,7 @@ func (w *repairing) sort(job *repair, tier *Tier, page *Page) (b batch) {
 	m := w.m
 	lo, hi, numbers := job.Gap.numbers()
 	numbers = numbers && job.Gap.How == GapSequence
+	vars := tier.variables(job, time.Now())
 	earliest := job.Gap.From.Add(-tier.Margin - m.Settings.DedupeWindow/4)
 	for i := range page.Items {
 		item := &page.Items[i]
@@ -235,16 +236,14 @@ func (w *repairing) sort(job *repair, tier *Tier, page *Page) (b batch) {
 			b.skipped++
 			continue
 		}
-		msg := expression.NewMessage(item.Data)
+		data := tier.added(item.Data, vars)
+		msg := expression.NewMessage(data)
 		b.last, _ = tier.NextFrom.Text(&msg)
 		var o observation
 		if m.Settings.GapRule != nil {
 			o = m.Settings.GapRule.look(&msg, job.Gap.Key)
 		}
-		e := leat.Event{Data: item.Data}
-		if tier.Mark != "" {
-			e.Data = marked(e.Data, tier.Mark)
-		}
+		e := leat.Event{Data: data}
 		m.mapping.apply(&e)
 		e.Cursor = ""
 		ours := o.kind == obsEvent && o.key == job.Gap.Key
