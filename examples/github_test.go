@@ -31,6 +31,8 @@ type hub struct {
 	paid    int
 	free    int
 	refused int
+	broke   time.Time // until then the requests of the hour are used up
+	asked   int       // came all the same
 }
 
 func (h *hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -39,6 +41,13 @@ func (h *hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("Authorization") != "Bearer secret" || r.Header.Get("Accept") != "application/vnd.github+json" || r.URL.Query().Get("per_page") != "100" {
 		h.refused++
 		http.Error(w, `{"message":"Bad credentials"}`, http.StatusUnauthorized)
+		return
+	}
+	if time.Now().Before(h.broke) {
+		h.asked++
+		w.Header().Set("X-RateLimit-Remaining", "0")
+		w.Header().Set("X-RateLimit-Reset", strconv.FormatInt(h.broke.Unix(), 10))
+		http.Error(w, `{"message":"API rate limit exceeded"}`, http.StatusForbidden)
 		return
 	}
 	page, _ := strconv.Atoi(r.URL.Query().Get("page"))
@@ -136,4 +145,18 @@ func TestGitHubIsAskedAsItWants(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Where the requests of an hour are used up GitHub says when there are new ones.
+func TestGitHubIsLeftAloneUntilItWantsToBeAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &hub{events: []string{`{"id":"1","type":"PushEvent","repo":{"name":"a/b"},"created_at":"2000-01-01T00:00:00Z"}`}, every: time.Second, started: time.Now(), wait: 60, broke: time.Now().Add(40 * time.Minute)}
+		w := newWorld(t, "github", variables["github"], map[string]http.Handler{"api.github.com:80": h})
+		w.run()
+		time.Sleep(45 * time.Minute)
+		w.leave()
+		if n := w.number("SELECT count(*) FROM events"); h.asked != 1 || n != 1 {
+			t.Errorf("asked %d times, %d rows", h.asked, n)
+		}
+	})
 }

@@ -16,6 +16,8 @@ var variables = map[string]map[string]string{
 	"github":    {"GITHUB_TOKEN": "secret"},
 	"mastodon":  {"MASTODON_TOKEN": "secret"},
 	"aisstream": {"AISSTREAM_KEY": "secret"},
+	"opensky":   {"OPENSKY_CLIENT_ID": "us", "OPENSKY_CLIENT_SECRET": "secret"},
+	"alpaca":    {"ALPACA_KEY": "us", "ALPACA_SECRET": "secret"},
 }
 
 // resumed are the examples that promise to have each event once; of the others what happens while nobody is connected is lost.

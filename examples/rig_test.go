@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -103,7 +104,7 @@ func (w *world) run() {
 	if testing.Verbose() {
 		log = slog.New(slog.NewTextHandler(w.t.Output(), nil))
 	}
-	p, err := pipeline.OpenIn(w.t.Context(), c, pipeline.World{Dial: w.net.DialContext, FS: w.disk}, log)
+	p, err := pipeline.OpenIn(w.t.Context(), c, pipeline.World{Dial: w.dial, FS: w.disk}, log)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -111,6 +112,19 @@ func (w *world) run() {
 	w.p, w.stop, w.done = p, stop, make(chan error, 1)
 	go func() { w.done <- p.Run(ctx) }()
 }
+
+// dial opens connections of the network in memory, to addresses that look like those of the Internet: what a look-up names must not be private.
+func (w *world) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	c, err := w.net.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return public{c}, nil
+}
+
+type public struct{ net.Conn }
+
+func (public) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(1, 1, 1, 1), Port: 443} }
 
 // leave stops it, as a signal does.
 func (w *world) leave() {

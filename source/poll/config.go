@@ -31,6 +31,10 @@ type Config struct {
 	// are asked for until an event is known.
 	NewestFirst bool `yaml:"newest_first"`
 
+	// Whether an answer says how things are now, and is no window over what has happened. Then one without any event of the answers before it is
+	// no sign that something was missed, and what happened while nobody asked is lost in any case.
+	Snapshot bool `yaml:"snapshot"`
+
 	// The largest event. A larger one is left out and becomes a gap record.
 	MaxMessage setting.Size `yaml:"max_message" default:"16MiB" min:"1KiB" max:"16MiB"`
 
@@ -54,6 +58,9 @@ func (c *Config) Check() error {
 	if c.Uses("page") && c.Next == "" {
 		return setting.FieldErrorf("next", "{{page}} is used: expected the member path of what it stands for")
 	}
+	if c.Snapshot && c.UsesCursor() {
+		return setting.FieldErrorf("snapshot", "how things are now does not follow a position, and {{cursor}} is used")
+	}
 	return c.CheckPages(&c.Request)
 }
 
@@ -61,4 +68,4 @@ func (c *Config) Check() error {
 func (c *Config) TakesIn() *source.Intake { return &c.Intake }
 
 // Returns implements source.Returner.
-func (c *Config) Returns() bool { return !c.UsesCursor() }
+func (c *Config) Returns() bool { return !c.UsesCursor() && !c.Snapshot }

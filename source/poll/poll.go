@@ -72,7 +72,7 @@ func (s *Source) Open(ctx context.Context, after leat.Cursor) (source.Conn, erro
 	}
 	c := &conn{}
 	if s.window && after != "" {
-		c.continues, c.asked = p.overlaps(first), true
+		c.continues, c.asked = !s.Config.Snapshot && p.overlaps(first), true
 	}
 	c.Reading = source.StartReading(p.feed, func() {}, func(ctx context.Context) error { return p.run(ctx, first) })
 	return c, nil
@@ -139,7 +139,7 @@ func (p *poller) take(ctx context.Context, a *answer) error {
 	if a.skip != nil {
 		return p.feed.Skip(ctx, a.sent, a.skip)
 	}
-	overrun := a.cut || p.window && p.known.any() && len(a.items) > 0 && !p.overlaps(a)
+	overrun := a.cut || p.window && !p.Config.Snapshot && p.known.any() && len(a.items) > 0 && !p.overlaps(a)
 	if overrun && !(p.resuming && p.window) { // after another connection Continues tells
 		if err := p.feed.Skip(ctx, a.sent, &source.SkipError{Reason: "overrun", Detail: "no event of the answers before is in this one, or it has more pages than are asked for"}); err != nil {
 			return err
