@@ -150,7 +150,8 @@ func TestGitHubIsAskedAsItWants(t *testing.T) {
 // Where the requests of an hour are used up GitHub says when there are new ones.
 func TestGitHubIsLeftAloneUntilItWantsToBeAsked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := &hub{events: []string{`{"id":"1","type":"PushEvent","repo":{"name":"a/b"},"created_at":"2000-01-01T00:00:00Z"}`}, every: time.Second, started: time.Now(), wait: 60, broke: time.Now().Add(40 * time.Minute)}
+		time.Sleep(3 * 365 * 24 * time.Hour) // so long after 1970 that a number is a time
+		h := &hub{events: []string{`{"id":"1","type":"PushEvent","repo":{"name":"a/b"},"created_at":"2002-12-31T00:00:00Z"}`}, every: time.Second, started: time.Now(), wait: 60, broke: time.Now().Add(40 * time.Minute)}
 		w := newWorld(t, "github", variables["github"], map[string]http.Handler{"api.github.com:80": h})
 		w.run()
 		time.Sleep(45 * time.Minute)
