@@ -29,6 +29,9 @@ type forwarder struct {
 	from   mark                // what it says
 	tip    leat.SequenceNumber // of the spool when it was opened
 
+	silent time.Time // no letter is logged before; keepMark owns it and the next
+	unsaid int       // letters that were not logged since
+
 	keeping sync.Mutex // held while the retention of the spool is changed; guards samples
 	samples []sample
 
@@ -63,6 +66,7 @@ type forwarder struct {
 	letters  []letter
 	suspects []letter // records that were refused one by one since Kinesis has taken one
 	row      int      // how many were refused so
+	vain     int      // answers in a row that took nothing
 	strays   []stray
 	waiters  []*waiter // in the order of what they wait for
 	early    early
@@ -72,17 +76,18 @@ type forwarder struct {
 
 // item is a record of the spool that is not done.
 type item struct {
-	record *leat.Record
-	hash   leat.Hash
-	next   *item // of the same key
-	size   int
-	most   int  // at most so many records in a request together with it; 0: as many as go
-	alone  bool // never in an aggregate
-	flying bool
-	held   bool // behind an earlier record of its key, not ready
-	behind bool // in an aggregate behind an earlier record of its key
-	done   bool
-	strays uint8 // how many times it landed on another shard than was expected, in an aggregate
+	record  *leat.Record
+	hash    leat.Hash
+	next    *item // of the same key
+	size    int
+	most    int  // at most so many records in a request together with it; 0: as many as go
+	alone   bool // never in an aggregate
+	flying  bool
+	doubted bool // a suspect that was tried again
+	held    bool // behind an earlier record of its key, not ready
+	behind  bool // in an aggregate behind an earlier record of its key
+	done    bool
+	strays  uint8 // how many times it landed on another shard than was expected, in an aggregate
 }
 
 // lane is what is ready for one shard.
@@ -121,6 +126,20 @@ func (l *lane) pushFront(it *item) {
 	l.ready[l.head] = it
 }
 
+func (l *lane) last() *item { return l.ready[len(l.ready)-1] }
+
+// popBack takes what came last.
+func (l *lane) popBack() *item {
+	it := l.last()
+	l.ready[len(l.ready)-1] = nil
+	l.ready = l.ready[:len(l.ready)-1]
+	l.bytes -= it.size
+	if l.head == len(l.ready) {
+		l.ready, l.head = l.ready[:0], 0
+	}
+	return it
+}
+
 func (l *lane) pop() *item {
 	it := l.ready[l.head]
 	l.ready[l.head] = nil
@@ -137,6 +156,7 @@ type stray struct {
 	items   []*item
 	shard   leat.ShardID
 	outcome outcome
+	stored  time.Time
 }
 
 // flight is one request.
@@ -200,7 +220,7 @@ func (f *forwarder) prepare(it *item) {
 	}
 }
 
-// remap replaces the shards. The caller holds mu.
+// remap replaces the shards by those of a moment. The caller holds mu.
 func (f *forwarder) remap(m shardMap, now time.Time) {
 	old := map[leat.ShardID]*lane{}
 	var ready []*item
@@ -227,7 +247,7 @@ func (f *forwarder) remap(m shardMap, now time.Time) {
 	for _, it := range ready {
 		f.prepare(it)
 	}
-	f.settleStrays()
+	f.settleStrays(now)
 }
 
 // dispatch sends until ctx ends, and returns when nothing is on its way any more.
@@ -267,10 +287,17 @@ func (f *forwarder) pick(now time.Time) (*flight, time.Time) {
 	}
 	count, full, short, next := f.waiting(now)
 	if count == 0 {
-		if next.IsZero() && f.flying == 0 {
-			f.cleared() // there is nothing to compare them with
+		if next.IsZero() && f.flying == 0 && len(f.suspects) > 0 {
+			if f.row >= mostRefused {
+				f.reconsider()
+				return f.pick(now)
+			}
+			f.condemn() // there is nothing to compare them with
 		}
 		return nil, next
+	}
+	if f.row >= mostRefused {
+		f.newest(now)
 	}
 	if at := f.sent.Add(linger); !full && (short || f.flying > 0) && now.Before(at) {
 		return nil, at
@@ -384,13 +411,16 @@ func (f *forwarder) send(ctx context.Context, b *flight) {
 func (f *forwarder) accepted(b *flight, outcomes []outcome, now time.Time) {
 	f.fails /= 10 // a single success does not make a service well
 	f.limit = min(f.e.config.Requests, 2*f.limit)
-	f.recovered(now)
 	elsewhere := false
+	if i := slices.IndexFunc(outcomes, func(o outcome) bool { return len(o.code) == 0 }); i >= 0 {
+		f.recovered(now)
+		f.taken()
+	} else {
+		f.inVain(&outcomes[0], now)
+	}
 	for i := range outcomes {
 		e, o := &b.entries[i], &outcomes[i]
 		if len(o.code) == 0 {
-			f.cleared()
-			f.row = 0
 			e.lane.pace.succeed(now)
 			elsewhere = f.stored(e, o) || elsewhere
 		}
@@ -417,7 +447,7 @@ func (f *forwarder) stored(e *entry, o *outcome) bool {
 	elsewhere := !f.shards.auto && number >= 0 && leat.ShardID(number) != e.lane.shard
 	if elsewhere && len(e.items) > 1 {
 		at := outcome{shard: slices.Clone(o.shard), sequence: slices.Clone(o.sequence)}
-		f.strays = append(f.strays, stray{e.items, leat.ShardID(number), at})
+		f.strays = append(f.strays, stray{e.items, leat.ShardID(number), at, time.Now()})
 		return true
 	}
 	for part, it := range e.items {
@@ -479,13 +509,18 @@ func (f *forwarder) advance() {
 }
 
 // settleStrays deals with aggregates that landed on another shard than was expected, now that it is known. What belongs to that shard is done. The rest
-// is sent again: some readers leave out what lies on the wrong shard.
-func (f *forwarder) settleStrays() {
+// is sent again: some readers leave out what lies on the wrong shard. A shard that was not there when Kinesis was asked may be one that was made since.
+func (f *forwarder) settleStrays(asked time.Time) {
 	strays := f.strays
 	f.strays = nil
 	for i := range strays {
 		e := &strays[i]
 		at, known := f.shards.ranges[e.shard]
+		if !known && !e.stored.Before(asked) {
+			f.strays = append(f.strays, *e)
+			signal(f.refresh)
+			continue
+		}
 		var rest []*item
 		for part, it := range e.items {
 			it.behind = false

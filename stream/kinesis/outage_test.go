@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -181,4 +182,86 @@ func TestARefusedConnectionLeavesNothingUnknown(t *testing.T) {
 	if s := e.Status()[0]; s.Counters.Unknown > s.Counters.Errors["lost"] { // the first attempt may have met the end of a connection
 		t.Errorf("counted %+v", s.Counters)
 	}
+}
+
+// However many records Kinesis refuses in a row: the good ones among and behind them arrive soon, nothing is lost, and the log stays short.
+func TestManyBadRecordsHoldUpNoGoodOnes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, log := newFake("s", 2), &lines{}
+		f.before = func(w http.ResponseWriter, _ *http.Request, put *putRecords) bool {
+			bad := slices.ContainsFunc(put.Records, func(r struct {
+				Data            []byte
+				PartitionKey    string
+				ExplicitHashKey string
+			},
+			) bool {
+				return strings.HasPrefix(string(r.Data), "bad")
+			})
+			if bad {
+				fail(w, 400, "ValidationException", "1 validation error detected")
+			}
+			return bad
+		}
+		e, house, stop := virtualFake(t, f, kinesis.Config{Wait: time.Millisecond, Log: slog.New(slog.NewTextHandler(log, nil))})
+		defer stop()
+		var bad []leat.Event
+		for i := range 1000 {
+			bad = append(bad, leat.Event{PartitionKey: fmt.Sprint("bad", i), Data: fmt.Append(nil, "bad ", i)})
+		}
+		put(t, e, "s", bad...)
+		events, want := keys(50, 600)
+		for i := range events {
+			put(t, e, "s", events[i])
+			time.Sleep(time.Second)
+		}
+		time.Sleep(2 * time.Minute)
+		check(t, f, want)
+		events, _ = keys(50, 3600)
+		for i := range events { // each that is taken tells what is wrong with some others
+			put(t, e, "s", events[i])
+			time.Sleep(time.Second)
+		}
+		s := e.Status()[0]
+		if s.Records != 0 || s.State != kinesis.Forwarding || s.Counters.Refused != 1000 {
+			t.Errorf("status %+v", s)
+		}
+		if n := len(streamtest.ReadAll(t, house, "kinesis/refused/s", 0, stream.Oldest())); n != 1000 {
+			t.Errorf("%d letters", n)
+		}
+		if n := len(log.with("Kinesis")); n > 150 {
+			t.Errorf("%d lines: %.2000q", n, log.with("Kinesis"))
+		}
+	})
+}
+
+// Kinesis may answer well and take nothing, record by record. That is an outage as every other.
+func TestAnswersThatTakeNothingAreAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, log := newFake("s", 2), &lines{}
+		var down atomic.Bool
+		down.Store(true)
+		f.code = func(int, int) string {
+			if down.Load() {
+				return "InternalFailure"
+			}
+			return ""
+		}
+		e, _, stop := virtualFake(t, f, kinesis.Config{Wait: time.Millisecond, Log: slog.New(slog.NewTextHandler(log, nil))})
+		defer stop()
+		events, want := keys(50, 600)
+		put(t, e, "s", events...)
+		time.Sleep(time.Hour)
+		if s := e.Status()[0]; s.State != kinesis.Failing || !strings.Contains(s.Reason, "InternalFailure") {
+			t.Errorf("status %+v", s)
+		}
+		if n := len(log.with("take records")); n == 0 || n > 10 {
+			t.Errorf("%d lines: %q", n, log.with("take records"))
+		}
+		down.Store(false)
+		time.Sleep(time.Minute)
+		if s := e.Status()[0]; s.State != kinesis.Forwarding || s.Records != 0 {
+			t.Errorf("status %+v", s)
+		}
+		check(t, f, want)
+	})
 }

@@ -59,7 +59,7 @@ func (f *forwarder) keepMap(ctx context.Context) {
 		pause := mapAge
 		if err == nil {
 			fails = 0
-			f.described(m, time.Now())
+			f.described(m, asked)
 		} else if ctx.Err() == nil {
 			fails++
 			pause = jitter(time.Second, fails, 30*time.Second)
@@ -78,13 +78,14 @@ func (f *forwarder) keepMap(ctx context.Context) {
 	}
 }
 
-func (f *forwarder) described(m shardMap, now time.Time) {
+// described takes over the shards of the moment when they were asked for.
+func (f *forwarder) described(m shardMap, asked time.Time) {
 	f.mu.Lock()
-	f.remap(m, now)
+	f.remap(m, asked)
 	f.blind = ""
 	since := f.unlisted.since
 	if f.unlisted.end() {
-		f.log.Info("the shards of a stream are known again", "stream", f.name, "after", lasted(since, now), "failures", f.unlisted.fails)
+		f.log.Info("the shards of a stream are known again", "stream", f.name, "after", lasted(since, time.Now()), "failures", f.unlisted.fails)
 	}
 	f.mu.Unlock()
 	signal(f.wake)

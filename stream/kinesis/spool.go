@@ -260,8 +260,18 @@ func (f *forwarder) writeMark(ctx context.Context, stored stream.Mark, written m
 	return stored, now, nil
 }
 
+// letterEvery is how often the log tells of a letter at most.
+const letterEvery = 10 * time.Second
+
+// logLetter tells of a letter, unless it has told of another just now. Only keepMark calls it.
 func (f *forwarder) logLetter(l *letter) {
-	attrs := []any{"stream", f.name, "partition_key", l.item.record.PartitionKey, "bytes", l.item.size, "reason", l.why}
+	now := time.Now()
+	if now.Before(f.silent) {
+		f.unsaid++
+		return
+	}
+	attrs := []any{"stream", f.name, "partition_key", l.item.record.PartitionKey, "bytes", l.item.size, "reason", l.why, "not_logged_before", f.unsaid}
+	f.silent, f.unsaid = now.Add(letterEvery), 0
 	if f.e.config.Passing {
 		f.log.Error("Kinesis will never take an event", attrs...)
 		return
