@@ -25,7 +25,7 @@ func Record(ctx context.Context, sourcesOf []config.Source, tape func(c *config.
 		settings := c.Settings
 		settings.Backfill = nil // a recording is what comes over the connections
 		m := &source.Manager{Name: c.Name, Source: adapter.build(c.Adapter, nil), Settings: settings, Producer: &forgetful{}, Log: log}
-		group.Go(func() error { return m.Run(source.WithTape(running, tape(c))) })
+		group.Go(func() error { return m.Run(source.WithTape(source.Unstored(running), tape(c))) })
 	}
 	return group.Wait()
 }

@@ -69,6 +69,19 @@ func TapeOf(ctx context.Context) Tape {
 	return t
 }
 
+type unstoredKey struct{}
+
+// Unstored returns a context for connections whose events are stored nowhere, so that nothing is to be acknowledged.
+func Unstored(ctx context.Context) context.Context {
+	return context.WithValue(ctx, unstoredKey{}, true)
+}
+
+// IsUnstored reports whether Unstored returned ctx, or one above it.
+func IsUnstored(ctx context.Context) bool {
+	is, _ := ctx.Value(unstoredKey{}).(bool)
+	return is
+}
+
 // Taping records one connection. Without a Tape it is nil, and its methods do nothing. They may be called from several goroutines.
 type Taping struct {
 	tape Tape

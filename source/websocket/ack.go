@@ -13,7 +13,7 @@ import (
 )
 
 // Ack is how a message is acknowledged, to a provider that sends again what is not. It is said once the record of the message is durable, and of a
-// message that becomes no record at once.
+// message that becomes no record at once. What is only recorded, with leat record, is not acknowledged.
 type Ack struct {
 	// The messages that are acknowledged, such as envelope_id != nil.
 	When expression.Condition `yaml:"when,required"`

@@ -154,6 +154,25 @@ func TestMessagesAreAcknowledgedWhenNextIsCalledAgain(t *testing.T) {
 	})
 }
 
+func TestWhatIsStoredNowhereIsNotAcknowledged(t *testing.T) {
+	talking(t, acknowledged(t), func(c *talk) {
+		c.say(`{"id":"a","events":[{"n":1}]}`)
+		if text := c.hear(); text != "" {
+			t.Errorf("heard %q", text)
+		}
+	}, func(t *testing.T, s *websocket.Source) {
+		c, err := s.Open(source.Unstored(t.Context()), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		next(t, c)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, _ = c.Next(ctx)
+		_ = c.Close()
+	})
+}
+
 // What is stored is acknowledged before we leave, and what comes after that belongs to the next connection.
 func TestLeavingWaitsForWhatIsToBeAcknowledged(t *testing.T) {
 	var heard []string

@@ -40,7 +40,7 @@ func (c *conn) take(data []byte) (p parcel, err error) {
 	if c.session != nil && c.session.mark(c.look.Message(), p.events, &c.vars) {
 		c.Opened()
 	}
-	if a := c.config.Ack; a != nil && a.When.Holds(&c.look) {
+	if a := c.config.Ack; c.acks != nil && a.When.Holds(&c.look) {
 		p.ack, err = c.vars.expand(&a.Send.text, c.look.Message().Members())
 		if err != nil {
 			return p, unsaid("ack", err)

@@ -75,6 +75,9 @@ func (s *Source) open(ctx context.Context, vars map[string]any) (*conn, error) {
 		return nil, err
 	}
 	c.Tape = source.StartTaping(ctx, address)
+	if source.IsUnstored(ctx) {
+		c.acks = nil
+	}
 	c.vars.named = maps.Clone(vars) // messages change it
 	every, err := s.greet(ctx, c)
 	if err != nil {
