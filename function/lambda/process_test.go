@@ -126,3 +126,41 @@ func TestOutputIsBounded(t *testing.T) {
 		t.Error("nothing of it is in the log")
 	}
 }
+
+func TestNothingIsLeftOfProcesses(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("open files are counted on Linux")
+	}
+	open := func() int {
+		files, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(files)
+	}
+	f := &lambda.Function{Config: program(t, "go", "")}
+	round := func() {
+		for payload, ok := range map[string]bool{"{}": true, `{"do":"exit"}`: false} {
+			if _, err := f.Invoke(t.Context(), input(payload)); (err == nil) != ok {
+				t.Fatalf("%s: %v", payload, err)
+			}
+		}
+	}
+	round()
+	files, goroutines := open(), runtime.NumGoroutine()
+	for range 50 {
+		round()
+	}
+	if err := f.Close(); err != nil {
+		t.Error(err)
+	}
+	if n := f.Status().Starts; n < 50 {
+		t.Errorf("only %d processes were started", n)
+	}
+	if more := open() - files; more > 10 {
+		t.Errorf("%d files more are open than before", more)
+	}
+	if more := runtime.NumGoroutine() - goroutines; more > 10 {
+		t.Errorf("%d goroutines more than before", more)
+	}
+}
