@@ -238,6 +238,18 @@ var troubles = []trouble{
 		}),
 	},
 	{
+		name: "lookup-bomb", kind: "poll", more: "interval: 1s\n    lookup: [{url: \"http://ADDRESS/\", set: {x: a.b}}]", says: `look.*(larger|more|long|large)`,
+		serve: answer(func(w io.Writer) { letters(w, " ", 256<<20) }),
+	},
+	{
+		name: "lookup-nesting", kind: "poll", more: "interval: 1s\n    lookup: [{url: \"http://ADDRESS/\", set: {x: \"[msg.a, b]\"}}]", says: `kind=\w+ .*look`,
+		serve: answer(func(w io.Writer) { letters(w, "[", 900<<10) }),
+	},
+	{
+		name: "handshake-script", kind: "websocket", more: "handshake: {steps: [{expect: type == \"hello\"}]}", says: `arrived before the handshake was over`,
+		serve: texts(1000, time.Millisecond, func(n int) string { return fmt.Sprintf(`{"id":%d,"pad":"%s"}`, n, strings.Repeat("x", 1000)) }),
+	},
+	{
 		name: "cursors-huge", kind: "sse", says: `a cursor is too long`,
 		serve: events(100*time.Millisecond, func(n int) string {
 			return fmt.Sprintf("id: %d%s\ndata: {\"n\":%d}\n\n", n, strings.Repeat("x", 100_000), n)
@@ -277,7 +289,7 @@ func (h *trouble) section(address string) string {
 	}
 	text := fmt.Sprintf("  - name: %s\n    type: %s\n    stream: noise\n    stall: 1s\n    dedupe_events: 20000\n    %s\n", h.name, kind, usual)
 	if h.more != "" {
-		text += "    " + h.more + "\n"
+		text += "    " + strings.ReplaceAll(h.more, "ADDRESS", address) + "\n"
 	}
 	return text
 }
