@@ -17,11 +17,13 @@ var variables = map[string]map[string]string{
 	"mastodon":  {"MASTODON_TOKEN": "secret"},
 	"aisstream": {"AISSTREAM_KEY": "secret"},
 	"opensky":   {"OPENSKY_CLIENT_ID": "us", "OPENSKY_CLIENT_SECRET": "secret"},
+	"slack":     {"SLACK_APP_TOKEN": "xapp-secret"},
+	"discord":   {"DISCORD_TOKEN": "token"},
 	"alpaca":    {"ALPACA_KEY": "us", "ALPACA_SECRET": "secret"},
 }
 
 // resumed are the examples that promise to have each event once; of the others what happens while nobody is connected is lost.
-var resumed = []string{"bluesky", "wikimedia", "nostr", "github", "kubernetes", "couchdb"}
+var resumed = []string{"bluesky", "wikimedia", "nostr", "github", "kubernetes", "couchdb", "discord"}
 
 // Every example is in order with its variables set, and says at its head what it needs and what it promises.
 func TestEveryExampleOfAProviderIsInOrder(t *testing.T) {
