@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/leatstream/leat"
+	"github.com/leatstream/leat/filter"
 	"github.com/leatstream/leat/internal/setting"
 	"github.com/leatstream/leat/stream"
 )
@@ -27,7 +28,8 @@ do is changed by it. Splits and merges are followed.`,
 		Example: `  leat tap clicks                        the last 10 records, then what arrives
   leat tap clicks --from 10m --end       what arrived in the last ten minutes
   leat tap clicks -n 2000 --end --json   the last 2000 as lines of JSON
-  leat tap clicks -k user-42             one partition key`,
+  leat tap clicks -k user-42             one partition key
+  leat tap clicks -f '{"data":{"type":["order"],"total":[{"numeric":[">",100]}]}}'`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := within(atLeast("limit", t.limit, 0), atLeast("last", t.last, 0)); err != nil {
 				return err
@@ -69,6 +71,7 @@ func (t *tap) flags(cmd *cobra.Command) *pflag.FlagSet {
 	t.jsonFlag(cmd)
 	f := cmd.Flags()
 	f.StringVarP(&t.key, "key", "k", "", "only this partition key")
+	f.TextVarP(&t.filter, "filter", "f", filter.Filter{}, "only records that fit an event `pattern`: JSON, as filter: of a consumer takes it")
 	f.StringVar(&t.shard, "shard", "", "only this shard")
 	f.IntVar(&t.limit, "limit", 0, "stop after so many records")
 	f.BoolVar(&t.raw, "raw", false, "print only the payloads, one a line")
@@ -102,6 +105,8 @@ type tap struct {
 	place  *place
 	engine engine
 	stream string
+
+	filter filter.Filter
 
 	position, key, shard string
 	last, limit          int
@@ -182,11 +187,16 @@ func (t *tap) only(shards []stream.Shard) ([]stream.Shard, error) {
 	return shards[i : i+1], nil
 }
 
+// wants reports whether a record is asked for.
+func (t *tap) wants(r *leat.Record) bool {
+	return (t.key == "" || r.PartitionKey == t.key) && t.filter.Record(r) == filter.Pass
+}
+
 // show prints the records of a batch that are asked for and reports whether that was enough.
 func (t *tap) show(b *leat.Batch) (enough bool, err error) {
 	for i := range b.Records {
 		r := &b.Records[i]
-		if t.key != "" && r.PartitionKey != t.key {
+		if !t.wants(r) {
 			continue
 		}
 		if err := t.line(b.Shard, r); err != nil {

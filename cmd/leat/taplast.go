@@ -88,7 +88,7 @@ func (f *follower) tail(ctx context.Context, id leat.ShardID, t time.Time) ([]se
 			return tail, nil
 		}
 		for i := range b.Records {
-			if rec := &b.Records[i]; f.key == "" || rec.PartitionKey == f.key {
+			if rec := &b.Records[i]; f.wants(rec) {
 				tail = append(tail, seen{id, rec.Sequence, rec.Arrived})
 			}
 		}
