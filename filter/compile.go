@@ -38,6 +38,7 @@ type field struct {
 
 // leaf is the list of a member in one pattern.
 type leaf struct {
+	path   string
 	truth  int
 	tests  []test
 	absent bool // it holds where there is no value

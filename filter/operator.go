@@ -22,7 +22,7 @@ func newLeaf(v *value, path string) (*leaf, error) {
 	if len(v.items) == 0 {
 		return nil, &wrongError{at: v.at, path: path, what: "the list is empty, and would never hold", hint: "name a value or an operator, such as {exists: true}"}
 	}
-	l := &leaf{}
+	l := &leaf{path: path}
 	for i, item := range v.items {
 		at := element(path, i)
 		switch item.kind {

@@ -110,8 +110,21 @@ func (p *program) judge(r *leat.Record, stored bool) Verdict {
 	if p.truths > fewTruths {
 		w.truths, w.seen = make([]bool, p.truths), make([]bool, p.truths)
 	}
+	unread := p.read(&w, r, stored)
+	switch {
+	case anyHolds(p.rules, w.truths):
+		return Pass
+	case unread != Pass:
+		return unread
+	case p.missing(w.seen):
+		return MissingField
+	}
+	return NoMatch
+}
+
+// read notes what holds for a record, and returns why its payload could not be read; Pass if it was, or was not looked at.
+func (p *program) read(w *walker, r *leat.Record, stored bool) (unread Verdict) {
 	copy(w.truths, p.root.absent)
-	unread := Pass
 	for _, f := range p.root.fields {
 		if f.name == nameData {
 			w.data, w.at = r.Data, 0
@@ -125,15 +138,7 @@ func (p *program) judge(r *leat.Record, stored bool) Verdict {
 			w.test(f, &s)
 		}
 	}
-	switch {
-	case anyHolds(p.rules, w.truths):
-		return Pass
-	case unread != Pass:
-		return unread
-	case p.missing(w.seen):
-		return MissingField
-	}
-	return NoMatch
+	return unread
 }
 
 // missing reports whether every pattern lacks a value that it needs.

@@ -72,6 +72,7 @@ func (t *tap) flags(cmd *cobra.Command) *pflag.FlagSet {
 	f := cmd.Flags()
 	f.StringVarP(&t.key, "key", "k", "", "only this partition key")
 	f.TextVarP(&t.filter, "filter", "f", filter.Filter{}, "only records that fit an event `pattern`: JSON, as filter: of a consumer takes it")
+	f.BoolVar(&t.why, "why", false, "with --filter: all records, and below those that do not fit why not")
 	f.StringVar(&t.shard, "shard", "", "only this shard")
 	f.IntVar(&t.limit, "limit", 0, "stop after so many records")
 	f.BoolVar(&t.raw, "raw", false, "print only the payloads, one a line")
@@ -82,6 +83,9 @@ func (t *tap) flags(cmd *cobra.Command) *pflag.FlagSet {
 func (t *tap) open(cmd *cobra.Command, name string) error {
 	if t.json && t.raw {
 		return usage(errors.New("--json and --raw: expected one of them, not both"))
+	}
+	if t.why && (t.json || t.raw || t.filter.IsZero()) {
+		return usage(errors.New("--why: expected with --filter, and without --json and --raw"))
 	}
 	if err := t.place.check(cmd); err != nil {
 		return err
@@ -107,6 +111,7 @@ type tap struct {
 	stream string
 
 	filter filter.Filter
+	why    bool
 
 	position, key, shard string
 	last, limit          int
@@ -189,7 +194,7 @@ func (t *tap) only(shards []stream.Shard) ([]stream.Shard, error) {
 
 // wants reports whether a record is asked for.
 func (t *tap) wants(r *leat.Record) bool {
-	return (t.key == "" || r.PartitionKey == t.key) && t.filter.Record(r) == filter.Pass
+	return (t.key == "" || r.PartitionKey == t.key) && (t.why || t.filter.Record(r) == filter.Pass)
 }
 
 // show prints the records of a batch that are asked for and reports whether that was enough.
@@ -222,8 +227,15 @@ func (t *tap) line(shard leat.ShardID, r *leat.Record) error {
 	if t.width > 0 {
 		text = cut(text, t.width)
 	}
-	_, err := fmt.Fprintln(t.out, text)
-	return err
+	if _, err := fmt.Fprintln(t.out, text); err != nil || !t.why {
+		return err
+	}
+	for _, reason := range t.filter.Explain(r) {
+		if _, err := fmt.Fprintf(t.out, "%20s%s: %s\n", "", reason.Path, reason.What); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // tapLine is one record of leat tap --json. Sequence numbers are texts: they are larger than 2^53.
