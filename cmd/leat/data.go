@@ -88,6 +88,8 @@ func noStream(ctx context.Context, e engine, name string, err error) error {
 	switch {
 	case slices.Contains(names, "kinesis/spool/"+name):
 		hint = "it is in Kinesis, and leat run has ended: read it with --aws or --endpoint"
+	case o != nil && sentTo(o.forwarding(ctx), name) != nil:
+		hint = "leat run forwards to it and Kinesis does not have it: make it there, or write create: true into engine"
 	case o != nil && o.sent != nil:
 		hint = "leat streams with the same flags lists what there is; each region has streams of its own (--region)"
 	}

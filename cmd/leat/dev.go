@@ -77,7 +77,7 @@ func (d *dev) run(ctx context.Context) error {
 	}
 	l, err := listen(ctx, c.KinesisAPI.Listen) // before a directory is made
 	if err != nil {
-		return environment(fmt.Errorf("serve the Kinesis API: %w", err), "choose another address for it")
+		return environment(fmt.Errorf("serve the Kinesis API: %w", err), "choose another with --port; 0 takes any that is free")
 	}
 	face.listener = l
 	p, err := pipeline.Open(ctx, c, log)

@@ -128,7 +128,9 @@ func (a *app) announceKinesis(k *kinesisFace) {
 	if strings.HasPrefix(k.url, "https:") {
 		fmt.Fprintf(a.out, "%-10s export AWS_CA_BUNDLE=FILE where the authority of the certificate is not known; the host must be one of the certificate's\n", "")
 	}
-	if len(k.Keys) == 0 {
+	if len(k.Keys) > 0 {
+		fmt.Fprintf(a.out, "%-10s export AWS_DEFAULT_REGION=%s, and one of the keys\n", "", k.Region)
+	} else {
 		fmt.Fprintf(a.out, "%-10s export AWS_DEFAULT_REGION=%s AWS_ACCESS_KEY_ID=leat AWS_SECRET_ACCESS_KEY=leat\n", "", k.Region)
 		fmt.Fprintf(a.out, "%-10s (the second line where AWS is not set up, or for another region: each has streams of its own;\n", "")
 		fmt.Fprintf(a.out, "%-10s any access key is accepted, and none is verified)\n", "")

@@ -4,6 +4,7 @@ package main
 import (
 	"context"
 	"errors"
+	"net/url"
 	"os"
 	"os/signal"
 	"syscall"
@@ -58,12 +59,17 @@ func environment(err error, hint string) error {
 
 // exitCode returns the code and the hint of err.
 func exitCode(err error) (int, string) {
-	var e *exitError
+	var (
+		e     *exitError
+		asked *url.Error
+	)
 	switch {
 	case err == nil:
 		return exitDone, ""
 	case errors.As(err, &e):
 		return e.code, e.hint
+	case errors.Is(err, syscall.ECONNREFUSED) && errors.As(err, &asked):
+		return exitFailed, "nothing listens there: is leat dev running, and at this port?"
 	}
 	return exitFailed, ""
 }

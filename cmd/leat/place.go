@@ -63,7 +63,7 @@ func (p *place) write(ctx context.Context, create bool) (*opened, error) {
 		return p.kinesis(ctx)
 	}
 	if _, missing := os.Stat(p.dir); missing != nil && !create {
-		return nil, environment(errors.New("there is no data directory "+p.dir), "name it with --data, or make it and the stream with --create")
+		return nil, environment(errors.New("there is no data directory "+p.dir), "name it with --data (leat dev keeps its streams in ./.leat), or make it and the stream with --create")
 	}
 	return openData(ctx, p.dir, local.Options{})
 }

@@ -51,8 +51,16 @@ func (a *app) listStreams(ctx context.Context, e *opened) error {
 	if err != nil {
 		warnings = append(warnings, err.Error())
 		fmt.Fprintf(a.err, "leat: %v\nleat: this is what waits on the disk for it\n", err)
-		for i := range sent {
-			infos = append(infos, stream.Info{Name: sent[i].Stream})
+	}
+	for i := range sent {
+		if named(infos, sent[i].Stream) {
+			continue
+		}
+		infos = append(infos, stream.Info{Name: sent[i].Stream})
+		if err == nil { // Kinesis answers, and does not have it
+			warning := fmt.Sprintf("stream %q is not in Kinesis: what is put into it waits on the disk", sent[i].Stream)
+			warnings = append(warnings, warning)
+			fmt.Fprintf(a.err, "leat: %s\n", warning)
 		}
 	}
 	if !a.json {
@@ -62,6 +70,10 @@ func (a *app) listStreams(ctx context.Context, e *opened) error {
 		Command: "streams", OK: true, Summary: plural(len(infos), "stream"), Warnings: warnings,
 		Result: map[string]any{"streams": describe(infos, sent)},
 	})
+}
+
+func named(infos []stream.Info, name string) bool {
+	return slices.ContainsFunc(infos, func(i stream.Info) bool { return i.Name == name })
 }
 
 // forwarding returns how the streams in Kinesis are written by the process that e reaches; nothing where there are none, or no such process.

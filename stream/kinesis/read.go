@@ -180,7 +180,7 @@ func (r *reader) replaced(ctx context.Context) bool {
 // mend tells a missing shard from a missing stream.
 func (r *reader) mend(err error) error {
 	if errorCode(err) == "ResourceNotFoundException" && strings.Contains(strings.ToLower(err.Error()), "shard shardid-") {
-		return fmt.Errorf("%w: %w", stream.ErrNoShard, err)
+		return fmt.Errorf("%w: %w", stream.ErrNoShard, short(err))
 	}
 	return mend(err)
 }
@@ -370,7 +370,7 @@ func (p *poller) next(ctx context.Context, noWait bool) (page, error) {
 			return page{}, fmt.Errorf("read stream %q %s: %w", p.r.stream, p.r.shard, p.gone(ctx, p.r.mend(err)))
 		default:
 			if fails++; fails == toldAt {
-				p.r.e.log.Warn("a shard of Kinesis cannot be read; it is tried again", "stream", p.r.stream, "shard", p.r.shard.String(), "error", err)
+				p.r.e.log.Warn("a shard of Kinesis cannot be read; it is tried again", "stream", p.r.stream, "shard", p.r.shard.String(), "error", mend(err))
 			}
 			if err := wait.For(ctx, jitter(500*time.Millisecond, fails, 10*time.Second)); err != nil {
 				return page{}, err

@@ -9,7 +9,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
-	"github.com/aws/smithy-go"
 
 	"github.com/leatstream/leat"
 	"github.com/leatstream/leat/internal/wait"
@@ -199,29 +198,4 @@ func parseSequence(text string) (leat.SequenceNumber, error) {
 		err = fmt.Errorf("sequence number %s is not one that Kinesis gives today: its fourth field is not 00", text)
 	}
 	return s, err
-}
-
-// errorCode returns the code of an error of the SDK, or nothing.
-func errorCode(err error) string {
-	var api smithy.APIError
-	if errors.As(err, &api) {
-		return api.ErrorCode()
-	}
-	return ""
-}
-
-// mend adds the sentinel of package stream that an error of the SDK stands for, and takes away what hides that there are no credentials.
-func mend(err error) error {
-	if none := (*noCredentialsError)(nil); errors.As(err, &none) {
-		return none // what the SDK puts before it says nothing more
-	}
-	switch errorCode(err) {
-	case "ResourceNotFoundException":
-		return fmt.Errorf("%w in Kinesis; with create: true the engine makes it: %w", stream.ErrNoStream, err)
-	case "ResourceInUseException":
-		return fmt.Errorf("%w: %w", stream.ErrExists, err)
-	case "InvalidArgumentException", "ValidationException":
-		return fmt.Errorf("%w: %w", stream.ErrInvalid, err)
-	}
-	return err
 }
