@@ -378,6 +378,25 @@ func TestARestartGoesOnWithTheRepair(t *testing.T) {
 	})
 }
 
+// Without tiers what waits is forgotten: nothing would count how long ago it was found.
+func TestARepairEndsWithItsTiers(t *testing.T) {
+	filling(t, func(r *fillRig) {
+		r.tiers = []source.Tier{byTime()}
+		r.tiers[0].Pace = time.Minute
+		r.run(130 * time.Second)
+		r.tiers = nil
+		r.run(30 * time.Minute)
+		r.tiers = []source.Tier{byTime()}
+		asked := len(r.archive.queries())
+		r.archive.page = 1000
+		m := r.run(10 * time.Second)
+		if len(r.archive.queries()) > asked+1 || m.Status().RepairsWaiting > 0 {
+			t.Errorf("asked %q, status %+v", r.archive.queries(), m.Status())
+		}
+		r.missing()
+	})
+}
+
 // Beyond half of the time for which identities are remembered, nothing is stored twice because nothing is asked for.
 func TestARepairIsGivenUpBeforeItStoresTwice(t *testing.T) {
 	filling(t, func(r *fillRig) {

@@ -130,11 +130,12 @@ func (m *Manager) begin(mark Mark, stop context.CancelFunc) error {
 	m.at = positionOf(&leat.Event{Cursor: mark.Cursor, Time: mark.Time})
 	m.cover = coverage{frontier: mark.Covered, reason: "leat was not running"}
 	m.status = Status{Name: m.Name, State: Connecting, Ends: map[End]int64{}, GapsBy: map[string]GapCount{}, Slots: make([]SlotStatus, m.Settings.Connections)}
-	if len(m.Settings.Backfill) > 0 {
-		m.repairs = &repairs{tiers: m.Settings.Backfill, wake: make(chan struct{}, 1)}
-		if err := m.repairs.restore(m.Name, mark.State, time.Now()); err != nil {
-			return err
-		}
+	r := &repairs{tiers: m.Settings.Backfill, wake: make(chan struct{}, 1)}
+	if err := r.restore(m.Name, mark.State, time.Now()); err != nil {
+		return err
+	}
+	if len(r.tiers) > 0 || r.changed {
+		m.repairs = r
 	}
 	if m.Settings.GapRule == nil {
 		return nil

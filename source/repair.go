@@ -55,6 +55,9 @@ func (r *repairs) restore(source string, entries []stream.Entry, now time.Time) 
 			return fmt.Errorf("stored repairs of source %q: %w", source, err)
 		}
 	}
+	if len(r.tiers) == 0 && len(r.jobs) > 0 { // nothing counts any more how long ago they were found
+		r.jobs, r.changed = nil, true
+	}
 	for _, job := range r.jobs {
 		job.clock = now
 		if job.Tier >= len(r.tiers) { // the settings are others now
