@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -194,6 +195,42 @@ func TestASlowSourceIsTold(t *testing.T) {
 		leave()
 		if strings.Count(logs.String(), "least_rate") != 2 {
 			t.Errorf("log %s", logs)
+		}
+	})
+}
+
+// brief is a Source each of whose connections is over before what it has brought is stored.
+type brief struct{ asked []string }
+
+func (b *brief) Open(_ context.Context, after leat.Cursor) (source.Conn, error) {
+	b.asked = append(b.asked, string(after)+"-")
+	n := len(b.asked)
+	f := source.NewFeed(0)
+	return source.StartReading(f, func() {}, func(ctx context.Context) error {
+		if err := f.Offer(ctx, time.Now(), leat.Event{Data: []byte(message(n))}); err != nil {
+			return err
+		}
+		return &source.EndError{Kind: source.EndClose, Code: 4001, Reason: "come again"}
+	}), nil
+}
+
+// What a connection has brought counts, also where it is not stored yet when the connection ends.
+func TestACursorIsNotLostWhereSomethingFollowsIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		feed, e := &brief{}, newMemory()
+		p := &producer.Producer{Engine: e, Stream: "events", Source: "feed", Remember: producer.Remember{Window: time.Hour, Events: 1000}}
+		settings := source.Settings{
+			Cursor: expression.MustParse("seq"), EventID: expression.MustParse("seq"), LostCursor: expression.MustParseCondition("code == 4001"), OnLostCursor: "live",
+		}
+		m := &source.Manager{Name: "feed", Source: feed, Settings: settings, Producer: watched{p, func(int) {}}, Gaps: "feed.gaps"}
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+		defer cancel()
+		if err := m.Run(ctx); err != nil {
+			t.Fatal(err)
+		}
+		y := year{t: t, engine: e}
+		if gaps := y.gaps(); len(feed.asked) < 5 || slices.Contains(feed.asked[2:], "-") || len(gaps) > 0 {
+			t.Errorf("asked to follow %q, gaps %+v", feed.asked, gaps)
 		}
 	})
 }

@@ -39,6 +39,7 @@ type Feed struct {
 	err   error     // why reading ended
 	idle  bool      // Next was called when there was nothing to hand out: what was, is done with
 	held  bool      // reading waits for room: nothing can be read
+	part  bool      // it waits with the rest of a message, of which some is ready or was handed out
 	freed time.Time // when it last stopped waiting
 	life  life
 }
@@ -87,7 +88,7 @@ func (f *Feed) take() ([]leat.Event, error) {
 	switch {
 	case len(events) > 0:
 		f.ready, f.spare, f.bytes = f.spare[:0], events, 0
-		f.life.signs.Data = f.life.event
+		f.life.signs.Data, f.life.signs.Part = f.life.event, f.part
 	case f.skip != nil:
 		skip := f.skip
 		f.skip = nil
@@ -113,16 +114,20 @@ func signal(c chan struct{}) {
 	}
 }
 
-// Offer adds events, which arrived at a time, to what is ready, once there is room. The Feed keeps what they refer
-// to. An error is that of ctx. Offer and Skip are called by one goroutine.
-func (f *Feed) Offer(ctx context.Context, arrived time.Time, events ...leat.Event) error {
+// Offer adds events, which arrived at a time, to what is ready, once there is room. The Feed keeps what they refer to. Those of one message
+// are offered at once: an error, which is that of ctx, says that none of them is added, or all are, for nobody could ask for the rest of
+// a message. Offer and Skip are called by one goroutine.
+func (f *Feed) Offer(ctx context.Context, arrived time.Time, events ...leat.Event) (err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for i := range events {
-		for f.bytes >= f.share.bytes() {
-			if err := f.wait(ctx); err != nil {
-				return err
-			}
+		for err == nil && f.bytes >= f.share.bytes() {
+			f.part = i > 0
+			err = f.wait(ctx)
+			f.part = false
+		}
+		if err != nil && i == 0 {
+			return err
 		}
 		if proves := f.heard(arrived); isCounter(&events[i]) {
 			f.life.answer = proves
@@ -135,7 +140,7 @@ func (f *Feed) Offer(ctx context.Context, arrived time.Time, events ...leat.Even
 			signal(f.changed)
 		}
 	}
-	return nil
+	return err
 }
 
 // Skip tells of a message that was left out, in its place between the others, and returns once Next has told it.

@@ -53,9 +53,14 @@ func (p position) shown() string {
 type placing struct {
 	greatest    bool
 	first, last position // with a cursor
+	run         leat.Cursor
+	before      position // the last one before the events at the end that share a cursor
 }
 
 func (p *placing) note(e *leat.Event) {
+	if e.Cursor != p.run {
+		p.run, p.before = e.Cursor, p.last
+	}
 	if e.Cursor == "" {
 		return
 	}

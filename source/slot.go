@@ -129,8 +129,9 @@ func (s *slot) lost(ctx context.Context, current *session, cause error) {
 	}
 	s.before = omen{unproven: !steady && end.Kind != EndReconnect && end.Kind != EndRotation, refused: end.Refused()}
 	o := s.m.outcome(end, &current.after, current.brought() == 0)
-	if o.is == endFresh {
-		<-current.done // so that what is forgotten is its last position
+	if o.is == endFresh || o.lost {
+		<-current.done // what is still being stored shows that the provider had the position, and is the position that is forgotten
+		o = s.m.outcome(end, &current.after, current.brought() == 0)
 	}
 	s.settle(ctx, ending{end, &current.after, o}, slog.LevelInfo) // its end has been told
 }

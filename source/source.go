@@ -67,6 +67,10 @@ type Signs struct {
 	// without an event. They do not change.
 	Behind, Marked bool
 
+	// Part tells that the last of the events that were handed out last is followed by others of the same message, so that a position which they share is
+	// not true yet.
+	Part bool
+
 	// Empty is how many messages without content were dropped.
 	Empty int64
 

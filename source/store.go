@@ -90,6 +90,9 @@ func (m *Manager) read(s *session, events []leat.Event, now time.Time) (r readin
 		}
 		n++
 	}
+	if s.signs().Part { // others of the same message are still to come
+		at.last = at.before
+	}
 	r.events, r.first, r.last = events[:n], at.first, s.hold(at)
 	if s.marked {
 		r.odd[doubtCursor] = 0
