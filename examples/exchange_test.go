@@ -37,7 +37,6 @@ type client struct {
 	*ws.Conn
 	ctx   context.Context
 	lossy bool // there is never more than one
-	said  []string
 }
 
 // begin starts the clock.
@@ -70,12 +69,10 @@ func (x *exchange) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	go func() { // what the client says behind that, and its goodbye
 		for {
-			_, text, err := c.Read(ctx)
-			if err != nil {
+			if _, _, err := c.Read(ctx); err != nil {
 				stop()
 				return
 			}
-			c.said = append(c.said, string(text))
 		}
 	}()
 	x.play(c)
