@@ -131,6 +131,9 @@ func (e *Engine) Create(ctx context.Context, spec stream.Spec) error {
 	}
 	_, err := e.api.CreateStream(ctx, &sdk.CreateStreamInput{StreamName: &spec.Name, ShardCount: aws.Int32(int32(max(1, spec.Shards)))})
 	if err = mend(err); err != nil && !(errors.Is(err, stream.ErrExists) && e.begun(spec.Name, false)) {
+		if _, missing := e.summary(ctx, spec.Name); missing == nil && !e.begun(spec.Name, false) {
+			err = stream.ErrExists // whoever may make it
+		}
 		return fmt.Errorf("create stream %q: %w", spec.Name, err)
 	}
 	e.begun(spec.Name, true)

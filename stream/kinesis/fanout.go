@@ -180,7 +180,7 @@ func (s *subscriber) subscribe(ctx context.Context) error {
 		if s.r.timeless(err) {
 			continue
 		}
-		if !again(err) {
+		if !again(err) || fails == mostFails {
 			return err
 		}
 		s.begun = time.Now().Add(jitter(time.Second, fails, 20*time.Second))
@@ -190,7 +190,11 @@ func (s *subscriber) subscribe(ctx context.Context) error {
 func (s *subscriber) next(ctx context.Context, _ bool) (page, error) {
 	for {
 		if s.out == nil {
-			if err := s.subscribe(ctx); err != nil {
+			err := s.r.judgeAnew(ctx)
+			if err == nil {
+				err = s.subscribe(ctx)
+			}
+			if err != nil {
 				return page{}, fmt.Errorf("read stream %q %s by fan-out: %w", s.r.stream, s.r.shard, s.r.mend(err))
 			}
 		}
@@ -209,7 +213,7 @@ func (s *subscriber) next(ctx context.Context, _ bool) (page, error) {
 			v := got.Value
 			s.goOn = aws.ToString(v.ContinuationSequenceNumber)
 			return page{
-				records: v.Records, behind: time.Duration(aws.ToInt64(v.MillisBehindLatest)) * time.Millisecond,
+				records: v.Records, asked: s.begun, behind: time.Duration(aws.ToInt64(v.MillisBehindLatest)) * time.Millisecond,
 				end: len(v.ChildShards) > 0 || s.goOn == "",
 			}, nil
 		}

@@ -141,7 +141,12 @@ func virtualLeat(t *testing.T, c kinesis.Config) (e *kinesis.Engine, stop func()
 	go server.Serve(net.Listen("kinesis:80"))
 	transport := &http.Transport{DialContext: net.DialContext, MaxIdleConnsPerHost: 64}
 	house := openHouse(t, vfs.NewMem())
-	c.Endpoint, c.Transport = "http://kinesis:80", transport
+	if d, ok := c.Transport.(*down); ok {
+		d.RoundTripper = transport
+	} else {
+		c.Transport = transport
+	}
+	c.Endpoint = "http://kinesis:80"
 	e, over := start(t, c, house)
 	return e, func() {
 		over()

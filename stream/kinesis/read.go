@@ -24,7 +24,7 @@ import (
 // of Kinesis; a reader may begin at any of them.
 //
 // A position behind records that retention may have removed is told of by a *stream.GapError of an unknown number of records: Kinesis does not say
-// whether there were any.
+// whether there were any. So it is where nobody has asked a reader for longer than that. Read and Next wait out half a minute of failures of Kinesis.
 func (e *Engine) Read(ctx context.Context, name string, shard leat.ShardID, from stream.Position) (stream.Reader, error) {
 	if !e.abroad(name) {
 		return e.house.Read(ctx, name, shard, from)
@@ -61,6 +61,7 @@ func (e *Engine) Read(ctx context.Context, name string, shard leat.ShardID, from
 // page is a run of records as Kinesis hands it over.
 type page struct {
 	records []types.Record
+	asked   time.Time // Kinesis has made it then or later
 	behind  time.Duration
 	end     bool // of a closed shard
 }
@@ -79,8 +80,9 @@ type reader struct {
 	feed   feed
 
 	at      stream.Position     // where the feed is to begin anew: behind what was taken from it
-	start   leat.SequenceNumber // where it began
-	gap     bool                // records behind at may have been removed
+	start   leat.SequenceNumber // where it began, or began anew after a long time
+	gap     bool                // records behind start may have been removed
+	covered time.Time           // what arrived before was taken; zero: nothing is known
 	ready   []leat.Record       // taken from the feed and not handed out
 	behind  time.Duration
 	ended   bool
@@ -93,6 +95,9 @@ func (r *reader) judge(ctx context.Context) error {
 	if r.at.Kind != stream.FromAfter {
 		return nil
 	}
+	if r.covered.IsZero() {
+		r.covered = r.at.Sequence.Arrived()
+	}
 	out, err := r.e.api.DescribeStreamSummary(ctx, &sdk.DescribeStreamSummaryInput{StreamName: &r.stream})
 	if err != nil {
 		if errors.Is(mend(err), stream.ErrNoStream) {
@@ -102,9 +107,19 @@ func (r *reader) judge(ctx context.Context) error {
 	}
 	if s := out.StreamDescriptionSummary; s != nil && s.RetentionPeriodHours != nil {
 		kept := time.Duration(*s.RetentionPeriodHours) * time.Hour
-		r.gap = time.Since(r.at.Sequence.Arrived()) > kept
+		if time.Since(r.covered) > kept {
+			r.gap, r.start = true, r.at.Sequence
+		}
 	}
 	return nil
+}
+
+// judgeAnew is judge for a feed that begins once more: nobody may have asked it for long.
+func (r *reader) judgeAnew(ctx context.Context) error {
+	if r.covered.IsZero() || time.Since(r.covered) < leastHours*time.Hour {
+		return nil
+	}
+	return r.judge(ctx)
 }
 
 // iterator asks Kinesis for an iterator at the position.
@@ -135,7 +150,7 @@ func (r *reader) iterator(ctx context.Context) (string, error) {
 			in.ShardIteratorType, in.Timestamp = types.ShardIteratorTypeLatest, nil
 			continue
 		}
-		if !again(err) || ctx.Err() != nil {
+		if !again(err) || ctx.Err() != nil || fails == mostFails {
 			return "", fmt.Errorf("read stream %q %s %s: %w", r.stream, r.shard, r.at, r.mend(err))
 		}
 		if err := wait.For(ctx, jitter(time.Second, fails, 10*time.Second)); err != nil {
@@ -212,6 +227,7 @@ func (r *reader) Next(ctx context.Context, limit stream.Limit) (leat.Batch, erro
 		if err := r.take(p.records); err != nil {
 			return leat.Batch{}, err
 		}
+		r.covered = p.asked.Add(-p.behind)
 		if limit.NoWait && len(r.ready) == 0 && !r.ended && p.behind == 0 {
 			return leat.Batch{Stream: r.stream, Shard: r.shard}, nil
 		}
@@ -325,6 +341,7 @@ type poller struct {
 	tick     *tick
 	idle     time.Duration // how long it waits when there was nothing
 	asked    time.Time
+	fails    int // in a row
 }
 
 const (
@@ -332,20 +349,27 @@ const (
 	longIdle  = time.Second
 )
 
-// toldAt is how many failures in a row are told of.
-const toldAt = 3
+// toldAt is how many failures in a row are told of, mostFails how many Next and Read wait out by themselves, which takes half a minute: then
+// their caller decides.
+const (
+	toldAt    = 3
+	mostFails = 10
+)
 
 func (p *poller) close() {}
 
 func (p *poller) next(ctx context.Context, noWait bool) (page, error) {
-	for fails := 0; ; {
+	for tries := 1; ; {
 		if !noWait && p.idle > 0 {
 			if err := wait.For(ctx, p.idle-time.Since(p.asked)); err != nil {
 				return page{}, err
 			}
 		}
 		if p.iterator == "" {
-			var err error
+			err := p.r.judgeAnew(ctx)
+			if err != nil {
+				return page{}, err
+			}
 			if p.iterator, err = p.r.iterator(ctx); err != nil {
 				return page{}, err
 			}
@@ -357,9 +381,10 @@ func (p *poller) next(ctx context.Context, noWait bool) (page, error) {
 		out, err := p.r.e.api.GetRecords(ctx, &sdk.GetRecordsInput{ShardIterator: &p.iterator})
 		switch {
 		case err == nil:
-			if fails >= toldAt {
-				p.r.e.log.Info("a shard of Kinesis can be read again", "stream", p.r.stream, "shard", p.r.shard.String(), "failures", fails)
+			if p.fails >= toldAt {
+				p.r.e.log.Info("a shard of Kinesis can be read again", "stream", p.r.stream, "shard", p.r.shard.String(), "failures", p.fails)
 			}
+			p.fails = 0
 			return p.page(out), nil
 		case ctx.Err() != nil:
 			return page{}, ctx.Err()
@@ -369,10 +394,13 @@ func (p *poller) next(ctx context.Context, noWait bool) (page, error) {
 		case !again(err):
 			return page{}, fmt.Errorf("read stream %q %s: %w", p.r.stream, p.r.shard, p.gone(ctx, p.r.mend(err)))
 		default:
-			if fails++; fails == toldAt {
+			if p.fails++; p.fails == toldAt {
 				p.r.e.log.Warn("a shard of Kinesis cannot be read; it is tried again", "stream", p.r.stream, "shard", p.r.shard.String(), "error", mend(err))
 			}
-			if err := wait.For(ctx, jitter(500*time.Millisecond, fails, 10*time.Second)); err != nil {
+			if tries++; tries > mostFails {
+				return page{}, fmt.Errorf("read stream %q %s: %w", p.r.stream, p.r.shard, p.r.mend(err))
+			}
+			if err := wait.For(ctx, jitter(500*time.Millisecond, p.fails, 10*time.Second)); err != nil {
 				return page{}, err
 			}
 		}
@@ -396,7 +424,7 @@ func (p *poller) gone(ctx context.Context, err error) error {
 
 func (p *poller) page(out *sdk.GetRecordsOutput) page {
 	p.iterator = aws.ToString(out.NextShardIterator)
-	got := page{records: out.Records, end: p.iterator == "", behind: time.Duration(aws.ToInt64(out.MillisBehindLatest)) * time.Millisecond}
+	got := page{records: out.Records, asked: p.asked, end: p.iterator == "", behind: time.Duration(aws.ToInt64(out.MillisBehindLatest)) * time.Millisecond}
 	switch {
 	case len(out.Records) > 0 || got.behind > 0:
 		p.idle = 0

@@ -175,3 +175,26 @@ func TestAServiceThatNeverAnswersHasFailed(t *testing.T) {
 		t.Error("requests wait without end")
 	}
 }
+
+// Who may not make streams uses those that are there.
+func TestAStreamThatIsThereNeedsNoLeaveToMakeIt(t *testing.T) {
+	denied := false
+	transport := hijack(func(action, _ string) *http.Response {
+		if action == "CreateStream" && denied {
+			return answer(400, `{"__type":"AccessDeniedException","message":"not authorized"}`)
+		}
+		return nil
+	})
+	house := openHouse(t, vfs.NewMem())
+	defer house.Close()
+	e, stop := start(t, kinesis.Config{Endpoint: leatServer(t, kinesisapi.Config{}), Transport: transport}, house)
+	defer stop()
+	streamtest.Create(t, e, "s", 1)
+	denied = true
+	if err := e.Create(t.Context(), stream.Spec{Name: "s", Shards: 1}); !errors.Is(err, stream.ErrExists) {
+		t.Errorf("a stream that is there: %v", err)
+	}
+	if err := e.Create(t.Context(), stream.Spec{Name: "other", Shards: 1}); err == nil || errors.Is(err, stream.ErrExists) {
+		t.Errorf("one that is not: %v", err)
+	}
+}
