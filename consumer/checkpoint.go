@@ -93,11 +93,10 @@ func (c *Consumer) load(ctx context.Context) (map[leat.ShardID]stream.Mark, erro
 // has been made later, by a split or merge, and is read from its beginning.
 func (c *Consumer) create(ctx context.Context, shards []stream.Shard) error {
 	var swaps []stream.Swap
-	now := time.Now()
 	for i := range shards {
 		first := checkpoint{Created: shards[i].Created.Unix()}
 		if c.Settings.Start == "latest" {
-			first.Start, first.Ended = now, !shards[i].Open()
+			first.Start, first.Ended = c.begun, !shards[i].Open() && !shards[i].Closed.After(c.begun)
 		}
 		swaps = append(swaps, stream.Swap{Mark: stream.Mark{Key: c.markKey(shards[i].ID), Epoch: 1, Value: first.encode()}})
 	}

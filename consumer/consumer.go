@@ -49,6 +49,8 @@ type Consumer struct {
 	shards map[leat.ShardID]*shard // that are or have been read since the start
 	rewind int64                   // how many shards were
 	away   string                  // why the shards cannot be listed
+
+	begun time.Time // Run has; set before the shards are started
 }
 
 // restartCalm is how long the shards must have been at work for a restart to count as the first: else a destination that contradicts itself,
@@ -69,6 +71,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	c.log = cmp.Or(c.Log, slog.Default()).With("consumer", c.Name, "stream", c.Stream)
 	late, cancel := wait.Grace(ctx, cmp.Or(c.Grace, 20*time.Second))
 	defer cancel()
+	c.begun = time.Now()
 	var restarts outage
 	for {
 		begun := time.Now()

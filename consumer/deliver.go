@@ -47,7 +47,7 @@ func (s *shard) process(ctx, late context.Context, batch leat.Batch) error {
 		case errors.As(err, &behind):
 			return fmt.Errorf("%w: %w", errBehind, err)
 		case sink.IsHalt(err):
-			s.failed(Halted, err, attempts)
+			s.failed(Halted, err)
 		case sink.IsPermanent(err), s.exhausted(attempts):
 			s.count(err)
 			if len(batch.Records) == 1 {
@@ -55,7 +55,7 @@ func (s *shard) process(ctx, late context.Context, batch leat.Batch) error {
 			}
 			return s.halve(ctx, late, batch)
 		default:
-			s.failed(Retrying, err, attempts)
+			s.failed(Retrying, err)
 		}
 		if err := s.pause(ctx, attempts-1); err != nil {
 			return err
@@ -112,6 +112,7 @@ func (s *shard) delivered(ctx context.Context, batch leat.Batch) error {
 		return err
 	}
 	s.halted = quiet{}
+	s.away.over(s.log, "the destination takes records again")
 	n, bytes := int64(len(batch.Records)), int64(batch.Size())
 	s.set(func(st *ShardStatus) {
 		st.State, st.LastError, st.pending = Reading, "", time.Time{}
@@ -150,7 +151,7 @@ func (s *shard) count(err error) {
 	s.set(func(st *ShardStatus) { st.LastError, st.Failures = err.Error(), st.Failures+1 })
 }
 
-func (s *shard) failed(state State, err error, attempts int) {
+func (s *shard) failed(state State, err error) {
 	s.count(err)
 	s.set(func(st *ShardStatus) { st.State = state })
 	if state == Halted {
@@ -159,7 +160,7 @@ func (s *shard) failed(state State, err error, attempts int) {
 		}
 		return
 	}
-	s.log.Warn("delivery failed; it is tried again", "attempts", attempts, "error", err)
+	s.away.tell(s.log, "delivery failed; it is tried again", err)
 }
 
 // pause waits before the next attempt: a random time below a bound that doubles.

@@ -123,3 +123,72 @@ func TestAStreamThatIsMadeAnewIsReadWhateverWasDone(t *testing.T) {
 		})
 	}
 }
+
+// "latest" is what arrives from the start of the consumer on, also in a stream that is made later.
+func TestLatestBeginsWithTheConsumer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		r.put(100, 120)
+		time.Sleep(time.Second)
+		if err := r.e.Delete(t.Context(), "s"); err != nil {
+			t.Fatal(err)
+		}
+		s := &table{}
+		_, stop := r.running(r.consumer(s, func(c *consumer.Consumer) { c.Settings.Start = "latest" }))
+		time.Sleep(time.Hour)
+		streamtest.Create(t, r.e, "s", 1)
+		r.put(0, 20)
+		if err := r.e.Split(t.Context(), "s", 0, streamtest.Shards(t, r.e, "s")[0].Range.Middle()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Minute)
+		stop()
+		complete(t, s.snapshot(), 20)
+	})
+}
+
+// A destination that takes every second delivery is told of now and then, too.
+func TestADestinationThatComesAndGoesFloodsNoLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		s := &table{}
+		s.fail = func(leat.Batch) error {
+			if s.calls%2 == 1 {
+				return fmt.Errorf("away")
+			}
+			return nil
+		}
+		log, stop := r.running(r.consumer(s, nil))
+		for i := range 3600 {
+			r.put(i, i+1)
+			time.Sleep(time.Second)
+		}
+		stop()
+		complete(t, s.snapshot(), 3600)
+		if n := strings.Count(log.String(), "\n"); n < 4 || n > 30 {
+			t.Errorf("%d lines in the log of an hour:\n%.1000s", n, log)
+		}
+	})
+}
+
+// A destination that is away for a day is told of now and then.
+func TestADestinationThatIsAwayFloodsNoLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		s := &table{}
+		s.setFail(func(leat.Batch) error { return fmt.Errorf("away") })
+		log, stop := r.running(r.consumer(s, nil))
+		r.put(0, 20)
+		time.Sleep(24 * time.Hour)
+		if n := strings.Count(log.String(), "\n"); n < 20 || n > 60 {
+			t.Errorf("%d lines in the log of a day:\n%.1000s", n, log)
+		}
+		s.setFail(nil)
+		time.Sleep(2 * time.Minute)
+		stop()
+		complete(t, s.snapshot(), 20)
+		if !strings.Contains(log.String(), "the destination takes records again") {
+			t.Error("its end is not told")
+		}
+	})
+}

@@ -32,30 +32,39 @@ func (c *Consumer) backoff(attempt int) time.Duration {
 	return rand.N(bound) + bound/10
 }
 
-// outage tells of a time in which a stream cannot be read: when it begins, now and then, more and more seldom, and when it is over.
+// outage tells of a time in which a stream cannot be read, or a destination takes nothing: when it begins, now and then, more and more seldom up to
+// about an hour, and when it is over. One that soon follows another is told of only if it lasts: what comes and goes floods no log.
 type outage struct {
 	failures int
 	begun    time.Time
-	quiet    quiet
-	told     int
 	reason   string
+	spoken   bool // it was told of
+	quiet    quiet
+	told     int // so often in a row of outages
 }
 
+func (o *outage) pause() time.Duration { return haltedEvery << min(o.told, 7) }
+
 func (o *outage) tell(log *slog.Logger, what string, err error) {
+	now := time.Now()
 	if o.failures == 0 {
-		o.begun = time.Now()
+		o.begun = now
+		if now.Sub(o.quiet.next) > o.pause() {
+			o.told = 0 // the last one is long over
+		}
 	}
 	o.failures++
 	o.reason = err.Error()
-	if more, ok := o.quiet.speak(time.Now(), haltedEvery<<min(o.told, 4)); ok {
+	if more, ok := o.quiet.speak(now, o.pause()); ok {
 		o.told++
+		o.spoken = true
 		log.Warn(what, "error", err, "attempts", o.failures, "not_logged_before", more)
 	}
 }
 
 func (o *outage) over(log *slog.Logger, what string) {
-	if o.failures > 0 {
+	if o.spoken {
 		log.Info(what, "after", time.Since(o.begun).Round(time.Millisecond), "attempts", o.failures)
 	}
-	*o = outage{}
+	o.failures, o.reason, o.spoken = 0, "", false
 }

@@ -103,11 +103,11 @@ func (s *shard) resume(ctx, late context.Context) error {
 			}
 			continue
 		case sink.IsHalt(err):
-			s.failed(Halted, err, attempt+1)
+			s.failed(Halted, err)
 		case sink.IsPermanent(err):
 			return s.abandon(late, p, err)
 		default:
-			s.failed(Retrying, err, attempt+1)
+			s.failed(Retrying, err)
 		}
 		if err := s.pause(ctx, attempt); err != nil {
 			return err

@@ -25,8 +25,9 @@ type shard struct {
 	outage   outage
 	reserved int64 // bytes of Consumer.Memory
 	aside    asides
-	quiet    quiet // of dead letters
-	halted   quiet // of attempts while the destination must be mended
+	quiet    quiet  // of dead letters
+	halted   quiet  // of attempts while the destination must be mended
+	away     outage // of the destination
 
 	status ShardStatus // guarded by the Consumer's mutex
 }

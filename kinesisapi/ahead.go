@@ -13,10 +13,15 @@ func ahead(shard *stream.Shard, s leat.SequenceNumber) bool {
 	return shard.Open() && !shard.Tip.IsZero() && s.Index() > shard.Tip.Index()
 }
 
+// aheadEvery is how often it is logged at most that a reader begins ahead of its shard, in seconds.
+const aheadEvery = 60
+
 // aheadOf returns the position of a reader that begins at or behind a number that its shard has not reached.
 func (c *call) aheadOf(shard *stream.Shard, s leat.SequenceNumber, kind string) stream.Position {
-	c.s.log.Warn("a reader begins ahead of its shard and gets nothing until that is there; was the data directory put back to an older state?",
-		"stream", c.full(c.name), "shard", shard.ID.String(), "from", s.String(), "newest", shard.Tip.String())
+	if told, now := c.s.early.Load(), c.now.Unix(); now-told >= aheadEvery && c.s.early.CompareAndSwap(told, now) {
+		c.s.log.Warn("a reader begins ahead of its shard and gets nothing until that is there; was the data directory put back to an older state?",
+			"stream", c.full(c.name), "shard", shard.ID.String(), "from", s.String(), "newest", shard.Tip.String())
+	}
 	if kind == "AT_SEQUENCE_NUMBER" && s.Index() > 0 {
 		s = leat.NewSequence(shard.ID, s.Created(), s.Index()-1, s.Arrived())
 	}

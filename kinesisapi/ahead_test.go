@@ -1,7 +1,9 @@
 package kinesisapi_test
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
 	"regexp"
 	"slices"
 	"strings"
@@ -17,7 +19,8 @@ var iteratorOf = regexp.MustCompile(`"(?:Next)?ShardIterator":"([^"]*)"`)
 
 // A number that a shard has not reached is taken, and nothing comes until the shard is there. What comes before it is passed over.
 func TestANumberAheadOfTheShardIsWaitedFor(t *testing.T) {
-	r := newRig(t, kinesisapi.Config{})
+	var log bytes.Buffer
+	r := newRig(t, kinesisapi.Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	r.must(t, "CreateStream", `{"StreamName":"s","ShardCount":1}`)
 	put := func() leat.SequenceNumber {
 		t.Helper()
@@ -58,6 +61,9 @@ func TestANumberAheadOfTheShardIsWaitedFor(t *testing.T) {
 	read()
 	if got["AT"] != 2 || got["AFTER"] != 1 {
 		t.Errorf("got %v, want 2 records at the number and 1 behind it", got)
+	}
+	if n := strings.Count(log.String(), "ahead of its shard"); n != 1 {
+		t.Errorf("two readers were told of %d times", n)
 	}
 }
 

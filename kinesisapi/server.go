@@ -61,6 +61,9 @@ type Server struct {
 
 	// Gaps counts the times that a reader was told of records that are gone and went on behind them.
 	gaps atomic.Int64
+
+	// early is when a reader ahead of its shard was last logged, in seconds since 1970.
+	early atomic.Int64
 }
 
 // New returns a server. It does no I/O: what the engine keeps is read with the first request.
