@@ -166,3 +166,21 @@ type unreadable struct{ *abroad }
 func (u *unreadable) Shards(ctx context.Context, name string) ([]stream.Shard, error) {
 	return u.abroad.Engine.Shards(ctx, name)
 }
+
+// A shard in which nothing happens is read again as soon as it can be, and says so.
+func TestAQuietShardIsReadAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		a := &abroad{Engine: r.e}
+		c := r.consumer(&table{}, func(c *consumer.Consumer) { c.Engine = a })
+		_, stop := r.running(c)
+		for _, want := range []consumer.State{consumer.Unreadable, consumer.Reading, consumer.Unreadable, consumer.Reading} {
+			a.away.Store(want == consumer.Unreadable)
+			time.Sleep(10 * time.Minute)
+			if st := c.Status().Shards; len(st) == 0 && want == consumer.Reading || len(st) > 0 && st[0].State != want {
+				t.Errorf("status %+v, want %s", st, want)
+			}
+		}
+		stop()
+	})
+}

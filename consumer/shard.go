@@ -103,7 +103,7 @@ func (s *shard) deliverAll(ctx, late context.Context) error {
 		batch, behind := s.gather(ctx)
 		var gap *stream.GapError
 		missing := errors.As(behind, &gap)
-		if behind == nil || len(batch.Records) > 0 || missing {
+		if missing || errors.Is(behind, io.EOF) {
 			s.readAgain()
 		}
 		if len(batch.Records) > 0 {
@@ -154,12 +154,16 @@ func (s *shard) gather(ctx context.Context) (batch leat.Batch, behind error) {
 	defer hurry.stop()
 	hurry.look(s.aside.waits())
 	for {
-		next, err := s.reader.Next(reading, stream.Limit{Records: records - len(batch.Records), Bytes: min(bytes, step)})
+		limit := stream.Limit{Records: records - len(batch.Records), Bytes: min(bytes, step), NoWait: s.outage.failures > 0}
+		next, err := s.reader.Next(reading, limit)
 		if errors.Is(err, context.Canceled) && ctx.Err() == nil {
 			return batch, nil // the time is up
 		}
 		if err != nil {
 			return batch, err
+		}
+		if s.readAgain(); len(next.Records) == 0 {
+			continue // it was only asked whether it can be read
 		}
 		if len(batch.Records) == 0 && !s.aside.waits() {
 			s.pending(next.Records[0].Arrived)
