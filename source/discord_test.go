@@ -89,6 +89,8 @@ func TestDiscordSessionsGoOn(t *testing.T) {
 		publish(g, 1000)
 		r.leave()
 		each(t, "stored", r.storedOf("d.id"), numbers(1, 3310))
+		time.Sleep(time.Second) // the provider hears of the last goodbye
+		synctest.Wait()
 		seen := g.Seen()
 		if seen.Identified != 1 || seen.Resumed != 2 || len(r.gaps()) > 0 || !slices.Equal(seen.Codes, []ws.StatusCode{-1, 4000, 4000}) {
 			t.Errorf("identified %d times, resumed %d times, left with %v, gaps %v", seen.Identified, seen.Resumed, seen.Codes, r.gaps())
