@@ -84,10 +84,32 @@ func (d *decoder) follows(s *scope, wrong []span, err *setting.FieldError) bool 
 		return true
 	}
 	text := fmt.Sprint(err.Err)
+	if d.mentioned(text, get(s.node, name), wrong) {
+		return true
+	}
 	for _, other := range s.names {
 		value := get(s.node, other)
 		spoilt := s.lacks(other) || s.excused[other] || value != nil && slices.ContainsFunc(wrong, d.span(value).begins)
 		if other != name && spoilt && mentions(text, other) {
+			return true
+		}
+	}
+	return false
+}
+
+// mentioned reports whether a text names a field somewhere in a subtree that has a mistake. Names of two letters are words of every text.
+func (d *decoder) mentioned(text string, n *yaml.Node, wrong []span) bool {
+	if n == nil {
+		return false
+	}
+	n = resolve(n)
+	for i, c := range n.Content {
+		if n.Kind == yaml.MappingNode && i%2 == 1 && slices.ContainsFunc(wrong, d.span(c).begins) {
+			if name := n.Content[i-1].Value; len(name) > 2 && mentions(text, name) {
+				return true
+			}
+		}
+		if d.mentioned(text, c, wrong) {
 			return true
 		}
 	}

@@ -172,7 +172,7 @@ func (b *Before) checkAddress(address *expression.Template, known []string, sche
 	expected := errors.New("expected an address that begins with " + strings.Join(schemes, ":// or ") + "://")
 	switch {
 	case err != nil:
-		return wrong(errors.New("not an address"), "")
+		return wrong(errors.New("not an address"), "write "+schemes[len(schemes)-1]+"://HOST/…")
 	case slices.Contains(schemes, "http") && (u.Scheme == "ws" || u.Scheme == "wss"):
 		return wrong(fmt.Errorf("%w, got %s://", expected, u.Scheme), "is it a source of type websocket?")
 	case !slices.Contains(schemes, u.Scheme) && slices.Contains([]string{"http", "https"}, u.Scheme):
@@ -195,15 +195,29 @@ func (b *Before) CheckUse(field string, names []string) error {
 	return errors.Join(wrong...)
 }
 
-// CheckNames returns which variables of texts that are used before anything is said or heard are set nowhere, beside those of CheckUse. more are
+// CheckNames returns which variables of a text that is used before anything is said or heard are set nowhere, beside those of CheckUse. more are
 // known, too.
 func (b *Before) CheckNames(field string, names []string, more ...string) error {
+	return b.unset(field, names, more, "set it with variables or lookup")
+}
+
+// CheckSaid is CheckNames for a text that may be used once something has been heard: heard are the variables that messages set.
+func (b *Before) CheckSaid(field string, names, heard []string) error {
+	return b.unset(field, names, heard, "set it with variables, lookup, remember or a step of the handshake")
+}
+
+func (b *Before) unset(field string, names, more []string, hint string) error {
 	known := slices.Concat(b.known(len(b.Lookup)), more, []string{"token"})
 	var wrong []error
 	for _, name := range slices.Compact(slices.Sorted(slices.Values(names))) {
-		if !slices.Contains(known, name) {
-			wrong = append(wrong, &setting.FieldError{Field: field, Err: fmt.Errorf("{{%s}} is used, but nothing sets it", name), Hint: "set it with variables or lookup"})
+		if slices.Contains(known, name) {
+			continue
 		}
+		e := &setting.FieldError{Field: field, Err: fmt.Errorf("{{%s}} is used, but nothing sets it", name), Hint: hint}
+		if near, ok := setting.Nearest(name, known); ok {
+			e.Hint = fmt.Sprintf("did you mean {{%s}}?", near)
+		}
+		wrong = append(wrong, e)
 	}
 	return errors.Join(wrong...)
 }

@@ -37,7 +37,7 @@ func NewTransport(timeout time.Duration, dial Dialer) *http.Transport {
 var KeepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 15 * time.Second, Count: 3}
 
 // errNoAddress takes the place of an error that repeats the address, which may hold a secret.
-var errNoAddress = errors.New("url: what it expands to is not an address")
+var errNoAddress = errors.New("url: what it expands to is not an address; what {{…}} inserts behind its beginning is escaped, each / too; where a path is found out let {{…}} be the whole address")
 
 // Address returns what the template of an address and those of its query expand to, escaped. A parameter without a value is left out, such
 // as a cursor at the first connection.

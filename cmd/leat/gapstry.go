@@ -107,7 +107,7 @@ func (t *trial) say(s *config.Source, r *source.TrialResult) error {
 	if !rule.Per.IsZero() {
 		fmt.Fprintf(&out, " per %s", rule.Per.String())
 	}
-	fmt.Fprintf(&out, "; %s over %s, %s judged in %s", events(r.Events), plural(r.Connections, "connection"), n(r.Judged), plural(r.Counts, "count"))
+	fmt.Fprintf(&out, "; %s over %s, %s judged in %s", events(r.Events), plural(r.Connections, "feed"), n(r.Judged), plural(r.Counts, "count"))
 	if r.Known > 0 {
 		fmt.Fprintf(&out, ", %s known by event_id", n(r.Known))
 	}

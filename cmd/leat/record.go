@@ -97,6 +97,11 @@ func (a *app) record(ctx context.Context, c *config.Config, r *recording) (err e
 	if err = errors.Join(err, recorder.Close()); err != nil {
 		return environment(err, "")
 	}
+	if recorder.Count().Connections == 0 {
+		if err := os.Remove(r.output); err != nil { // it would be in the way of the next attempt
+			return environment(err, "")
+		}
+	}
 	return a.recorded(recorder.Count(), r)
 }
 
@@ -190,6 +195,10 @@ func (a *app) recorded(c session.Count, r *recording) error {
 		return a.print(envelope{Command: "record", OK: true, Summary: text, Result: map[string]any{"file": r.output, "count": c}})
 	}
 	fmt.Fprintln(a.out, text)
+	if c.Connections == 0 {
+		fmt.Fprintln(a.out, "No connection came about: the log above says why. The file is removed.")
+		return nil
+	}
 	if c.In == 0 {
 		fmt.Fprintln(a.out, "No message came: the log above says why, if a connection was refused.")
 		return nil

@@ -308,7 +308,11 @@ func compileWith(source string, functions []function) (*vm.Program, error) {
 	}
 	var at *file.Error
 	if errors.As(err, &at) {
-		return nil, fmt.Errorf("expression %q, column %d: %s", source, at.Column+1, at.Message)
+		message := at.Message
+		if message == `unexpected token Operator("=")` {
+			message += "; to compare write =="
+		}
+		return nil, fmt.Errorf("expression %q, column %d: %s", source, at.Column+1, message)
 	}
 	return program, err
 }

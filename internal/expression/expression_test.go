@@ -96,7 +96,7 @@ func TestHostileNestingTakesLinearTime(t *testing.T) {
 }
 
 func TestErrorsNameTheColumn(t *testing.T) {
-	for source, want := range map[string]string{"a +": "column", "": "empty", "a b": "column 3", `"x`: "column"} {
+	for source, want := range map[string]string{"a +": "column", "": "empty", "a b": "column 3", `"x`: "column", `a = 1`: "write =="} {
 		if _, err := expression.Parse(source); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v, want an error with %q", source, err, want)
 		}

@@ -106,15 +106,34 @@ func (c *Config) Check() error {
 	)
 }
 
-// checkNames returns which variables are set nowhere that are used before anything is said or heard.
+// checkNames returns which variables are set nowhere: of texts that are used before anything is heard, and of what is said.
 func (c *Config) checkNames() error {
 	var kept []string
 	if c.Session != nil {
 		kept = c.Session.Keep
 	}
-	return errors.Join(
+	wrong := []error{
 		c.Before.CheckNames("url", c.URL.Names(), kept...), c.Before.CheckNames("headers", c.Headers.Names(), kept...), c.Before.CheckNames("query", c.queryNames(), kept...),
-	)
+	}
+	heard := append(c.remembered(), "symbols")
+	said := func(field string, m *Message) {
+		wrong = append(wrong, c.Before.CheckSaid(field, m.text.Names(), heard))
+	}
+	said("subscribe", &c.Subscribe)
+	for i := range c.Subscriptions {
+		said(fmt.Sprintf("subscriptions[%d]", i), &c.Subscriptions[i])
+	}
+	for i := range c.Handshake.Steps {
+		said(fmt.Sprintf("handshake.steps[%d].send", i), &c.Handshake.Steps[i].Send)
+	}
+	for i := range c.Handshake.Resume {
+		said(fmt.Sprintf("handshake.resume[%d].send", i), &c.Handshake.Resume[i].Send)
+	}
+	if c.PingMessage != nil {
+		said("ping_message.send", &c.PingMessage.Send)
+		wrong = append(wrong, c.Before.CheckSaid("ping_message.every_ms", c.PingMessage.EveryMS.Names(), heard))
+	}
+	return errors.Join(append(wrong, c.Before.CheckSaid("lifetime", c.Lifetime.Names(), heard))...)
 }
 
 func (c *Config) checkPing() error {

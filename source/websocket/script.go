@@ -95,7 +95,7 @@ func checkSteps(field string, steps []Step) error {
 		case s.Expect.IsZero() && s.Timeout != 0:
 			wrong = append(wrong, setting.FieldErrorf(at+".timeout", "is for expect, which is not set"))
 		case len(s.Set) > 0 && !heard:
-			wrong = append(wrong, setting.FieldErrorf(at+".set", "no message was expected before, so that there is nothing to take it from"))
+			wrong = append(wrong, setting.FieldErrorf(at+".set", "there is no expect before it, so that there is nothing to take it from"))
 		}
 		if _, ok := s.Set["cursor"]; ok {
 			wrong = append(wrong, setting.FieldErrorf(at+".set", "cursor is the position to resume from"))
