@@ -22,11 +22,12 @@ type Tier struct {
 
 	Pages
 
-	// How many pages are asked for at most. Where there are more, a gap in time stays, though what came is stored.
+	// How many pages are asked for at most. Where there are more, a gap in time stays, though what came is stored. It stays as well where events are left
+	// out because they cannot be decoded, or have no event_id.
 	MaxPages int `yaml:"max_pages" default:"100" min:"1" max:"10000"`
 
-	// Where the answer itself does not say how it goes on: the position behind its last event, such as id, to be used as {{page}}. It is asked again until an
-	// answer brings nothing behind it. Instead of next.
+	// Where the answer itself does not say how it goes on: the position of its last event, such as id, to be used as {{page}}, whether pages go forwards or
+	// back. It is asked again until an answer brings nothing more, or its last event lies beyond the gap. Instead of next.
 	NextFrom expression.Value `yaml:"next_from"`
 
 	// How much longer than the gap the time is that is asked for, before it and behind it, for clocks that differ and events that are slow. What

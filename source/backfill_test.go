@@ -29,8 +29,10 @@ type archive struct {
 	mu       sync.Mutex
 	begun    time.Time
 	lost     map[int]bool
-	page     int   // events of an answer
-	statuses []int // of the first answers
+	nameless map[int]bool // without a number in answers
+	newest   bool         // comes first, and "after" is what an answer lies before
+	page     int          // events of an answer
+	statuses []int        // of the first answers
 	asked    []string
 }
 
@@ -61,6 +63,10 @@ func (a *archive) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	first := max(1, second("from", number("first", 1)), number("after", 0)+1)
 	last := min(int(time.Since(a.begun)/time.Second), second("to", number("last", 1<<40)))
+	if a.newest {
+		a.backwards(w, min(last, number("after", 1<<40)-1))
+		return
+	}
 	items, next := []string{}, ""
 	for n := first; n <= last; n++ {
 		if a.lost[n] {
@@ -70,9 +76,21 @@ func (a *archive) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			next = strconv.Itoa(n - 1)
 			break
 		}
-		items = append(items, a.event(n))
+		event := a.event(n)
+		if a.nameless[n] {
+			event = `{}`
+		}
+		items = append(items, event)
 	}
 	_, _ = fmt.Fprintf(w, `{"items":[%s],"next":%q}`, strings.Join(items, ","), next)
+}
+
+func (a *archive) backwards(w http.ResponseWriter, from int) {
+	items := []string{}
+	for n := from; n > max(0, from-a.page); n-- {
+		items = append(items, a.event(n))
+	}
+	_, _ = fmt.Fprintf(w, `{"items":[%s]}`, strings.Join(items, ","))
 }
 
 func (a *archive) event(n int) string {
@@ -357,6 +375,42 @@ func TestPagesGoOnBehindTheLastEvent(t *testing.T) {
 		r.run(5 * time.Minute)
 		if missing, judged, asked := r.missing(), r.judge(), r.archive.queries(); len(missing) > 0 || !judged.Complete() || len(asked) > 5 {
 			t.Errorf("missing %v, judged %+v, asked %q", missing, judged, asked)
+		}
+	})
+}
+
+// Providers that send the newest first begin behind the gap, and go back through it.
+func TestPagesGoBackThroughTheGap(t *testing.T) {
+	for _, change := range []func(*source.Settings){nil, func(s *source.Settings) { s.GapRule = &source.GapRule{Field: expression.MustParse("seq")} }} {
+		filling(t, func(r *fillRig) {
+			r.archive.newest = true
+			one := tier(map[string]string{"after": "{{page}}"})
+			one.Next, one.NextFrom, one.Delay = "", expression.MustParse("seq"), time.Minute
+			r.tiers, r.change = []source.Tier{one}, change
+			r.run(5 * time.Minute)
+			if missing, judged, asked := r.missing(), r.judge(), r.archive.queries(); len(missing) > 0 || !judged.Complete() || len(asked) > 9 {
+				t.Errorf("missing %v, judged %+v, asked %q", missing, judged, asked)
+			}
+		})
+	}
+}
+
+// Where answers hold what cannot be stored, nobody can say that everything has come.
+func TestAGapStaysWhereEventsAreLeftOut(t *testing.T) {
+	filling(t, func(r *fillRig) {
+		r.archive.nameless = map[int]bool{90: true}
+		r.tiers = []source.Tier{byTime()}
+		m := r.run(5 * time.Minute)
+		if missing, judged := r.missing(), r.judge(); !slices.Equal(missing, []int{90}) || judged.Complete() || m.Status().RepairsFailed != 1 {
+			t.Errorf("missing %v, judged %+v, status %+v", missing, judged, m.Status())
+		}
+	})
+	filling(t, func(r *fillRig) {
+		one := tier(map[string]string{"from": `{{page == "" ? gap_from_ms : nil}}`, "after": "{{page}}"})
+		one.Next, one.NextFrom = "", expression.MustParse("elsewhere")
+		r.tiers = []source.Tier{one}
+		if r.run(5 * time.Minute); r.judge().Complete() {
+			t.Errorf("missing %v, judged %+v", r.missing(), r.judge())
 		}
 	})
 }

@@ -234,3 +234,22 @@ func TestACursorIsNotLostWhereSomethingFollowsIt(t *testing.T) {
 		}
 	})
 }
+
+func TestARefusalIsShownWhileEventsAreStored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newMemory()
+		p := &producer.Producer{Engine: e, Stream: "events", Source: "feed"}
+		settings := source.Settings{Ends: []source.Ending{rule("code == 4001", "refused", 0)}}
+		m := &source.Manager{Name: "feed", Source: &brief{}, Settings: settings, Producer: watched{p, func(int) {}}}
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		time.AfterFunc(10*time.Second, func() {
+			if status := m.Status(); status.State != source.Failing {
+				t.Errorf("status %+v", status)
+			}
+		})
+		if err := m.Run(ctx); err != nil {
+			t.Fatal(err)
+		}
+	})
+}

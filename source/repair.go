@@ -22,11 +22,13 @@ type repair struct {
 	Page   string        `json:"page,omitempty"`   // where the answer goes on
 	Pages  int           `json:"pages,omitempty"`  // that have come
 	Came   int64         `json:"came,omitempty"`   // events that were stored
+	Left   int64         `json:"left,omitempty"`   // events that were left out, so that not everything has come
 	Tries  int           `json:"tries,omitempty"`  // failures in a row
 	Spent  time.Duration `json:"spent"`            // since it was found, while leat was running
 	Seen   int64         `json:"seen"`             // events of the source since then
 
 	due   time.Time // of the next request
+	end   *int64    // where the last page ended, as batch has it; nil: nobody knows
 	clock time.Time // up to when Spent counts
 	count int64     // of the events of the source, up to which Seen counts
 }
@@ -188,6 +190,14 @@ func (r *repair) spend(s *Settings, now time.Time, events int64) bool {
 	r.Seen += max(0, events-r.count)
 	r.clock, r.count = now, events
 	return r.Spent < s.DedupeWindow/2 && r.Seen < int64(s.DedupeEvents)/2
+}
+
+// bounds returns where the gap lies: its numbers, or else its time with the margin, in Unix nanoseconds.
+func (r *repair) bounds(t *Tier) (lo, hi int64) {
+	if lo, hi, ok := r.Gap.numbers(); ok && r.Gap.How == GapSequence {
+		return lo, hi
+	}
+	return r.Gap.From.Add(-t.Margin).UnixNano(), r.Gap.To.Add(t.Margin).UnixNano()
 }
 
 // filled returns the record of a time in which everything has come after all.

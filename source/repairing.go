@@ -153,7 +153,7 @@ func (w *repairing) leave(late context.Context, job *repair, reason string) erro
 	now := time.Now()
 	next := m.repairs.tier(job.Tier+1, &g, now)
 	if next >= 0 && job.spend(&m.Settings, now, m.status.Events) {
-		job.Tier, job.Page, job.Pages, job.Tries = next, "", 0, 0
+		job.Tier, job.Page, job.Pages, job.Tries, job.Left, job.end = next, "", 0, 0, 0, nil
 		job.due = now.Add(m.repairs.tiers[next].Delay)
 		m.repairs.changed = true
 	} else {
@@ -185,28 +185,64 @@ type batch struct {
 	skipped  int           // could not be taken apart
 	foreign  int           // not of the gap
 	last     string        // position behind the last item
-	beyond   bool          // an item lies behind the gap
+	first    *int64        // where the first item lies that is known to lie anywhere: its number, or its time; nil: there is none
+	end      *int64        // the same of the last one
+}
+
+// note notes where an item lies.
+func (b *batch) note(at int64) {
+	if b.end = &at; b.first == nil {
+		b.first = b.end
+	}
+}
+
+// beyond reports whether a page has left the gap, from lo to hi, on the side to which the pages go, and takes it for the last one.
+func (b *batch) beyond(job *repair, lo, hi int64) bool {
+	from := b.first
+	if job.end != nil {
+		from = job.end
+	}
+	if b.end == nil {
+		return false
+	}
+	job.end = b.end
+	return *b.end > *from && *b.end > hi || *b.end < *from && *b.end < lo
+}
+
+// next returns which page is asked for next; none: there is no more. cut is why nobody knows, if that is so.
+func (b *batch) next(job *repair, tier *Tier, page *Page) (next, cut string) {
+	if tier.NextFrom.IsZero() {
+		return page.Next, ""
+	}
+	lo, hi := job.bounds(tier)
+	switch {
+	case b.beyond(job, lo, hi), len(page.Items) == 0:
+		return "", ""
+	case b.last == "":
+		return "", "no event of an answer has what next_from names"
+	case b.last == job.Page:
+		return "", ""
+	}
+	return b.last, ""
 }
 
 // take stores the events of a page, and with them how far the repair is.
 func (w *repairing) take(late context.Context, job *repair, tier *Tier, page *Page) error {
 	b := w.sort(job, tier, page)
-	next := page.Next
-	if !tier.NextFrom.IsZero() {
-		if next = b.last; next == job.Page || b.beyond || len(page.Items) == 0 {
-			next = ""
-		}
+	next, cut := b.next(job, tier, page)
+	if next != "" && job.Pages+1 >= tier.MaxPages {
+		cut = fmt.Sprintf("there are more pages than max_pages (%d)", tier.MaxPages)
 	}
-	cut := next != "" && job.Pages+1 >= tier.MaxPages
 	w.warn(&b)
 	d := Delivery{Events: b.events, Dropped: func(i int) { b.known[i] = true }, Move: func(mark *Mark, _ bool) []stream.Put {
 		w.m.mu.Lock()
 		defer w.m.mu.Unlock()
 		w.stored(job, &b)
+		job.Left += int64(b.nameless + b.skipped)
 		job.Page, job.Tries, job.Pages = next, 0, job.Pages+1
 		w.m.repairs.changed = true
 		puts := w.m.settle(mark)
-		if next == "" && page.End == nil {
+		if next == "" && cut == "" && page.End == nil {
 			puts = w.done(puts, job)
 		}
 		return puts
@@ -217,8 +253,8 @@ func (w *repairing) take(late context.Context, job *repair, tier *Tier, page *Pa
 	switch {
 	case page.End != nil:
 		return w.failed(late, job, tier, page.End)
-	case cut:
-		return w.leave(late, job, fmt.Sprintf("there are more pages than max_pages (%d)", tier.MaxPages))
+	case cut != "":
+		return w.leave(late, job, cut)
 	}
 	return nil
 }
@@ -238,7 +274,9 @@ func (w *repairing) sort(job *repair, tier *Tier, page *Page) (b batch) {
 		}
 		data := tier.added(item.Data, vars)
 		msg := expression.NewMessage(data)
-		b.last, _ = tier.NextFrom.Text(&msg)
+		if text, ok := tier.NextFrom.Text(&msg); ok {
+			b.last = text
+		}
 		var o observation
 		if m.Settings.GapRule != nil {
 			o = m.Settings.GapRule.look(&msg, job.Gap.Key)
@@ -247,7 +285,12 @@ func (w *repairing) sort(job *repair, tier *Tier, page *Page) (b batch) {
 		m.mapping.apply(&e)
 		e.Cursor = ""
 		ours := o.kind == obsEvent && o.key == job.Gap.Key
-		b.beyond = b.beyond || numbers && ours && o.lo > hi || !numbers && e.Time.After(job.Gap.To.Add(tier.Margin))
+		switch {
+		case numbers && ours:
+			b.note(o.lo)
+		case !numbers && !e.Time.IsZero():
+			b.note(e.Time.UnixNano())
+		}
 		switch {
 		case e.ID == "":
 			b.nameless++
@@ -294,6 +337,11 @@ func (w *repairing) done(puts []stream.Put, job *repair) []stream.Put {
 	if g.How == GapSequence {
 		m.status.RepairsFailed++
 		log.Warn("back-fill: the gap stays", "missing", g.Lost, "reason", "the provider does not have all of it")
+		return puts
+	}
+	if job.Left > 0 {
+		m.status.RepairsFailed++
+		log.Warn("back-fill: the gap stays", "left_out", job.Left, "reason", "events of the answers were left out")
 		return puts
 	}
 	log.Info("back-fill: the gap is filled")

@@ -110,14 +110,14 @@ func (s *Status) slot(n int, state State, now time.Time) {
 	s.Slots[n].State, s.Slots[n].Since, s.Slots[n].Until = state, now, time.Time{}
 	if state == Live {
 		s.Opened++
+		s.Slots[n].refused = false
 	}
 }
 
 func (s *Status) ended(n int, end *EndError, now time.Time) {
 	s.Ends[End{end.Kind, end.Code}]++
 	s.LastEnd, s.LastEndAt = end.Error(), now
-	s.Slots[n].Reason = s.LastEnd
-	s.Slots[n].refused = false
+	s.Slots[n].Reason = s.LastEnd // what follows from it may be known already: its events are stored meanwhile
 }
 
 // attempt waits until the next attempt to connect may be made, or ctx ends.
