@@ -90,18 +90,42 @@ type overError struct {
 // Error implements error.
 func (*overError) Error() string { return "the connection is over" }
 
-// greet waits for what the client has to say first, where it begins in the middle of a recorded connection.
+// greet plays how the recorded connection began, where the client begins in the middle of it: without a hello and an answer to its key a client
+// would never get further.
 func (d *dialogue) greet(ctx context.Context) error {
 	start := min(d.next, len(d.p.feed))
 	for start > 0 && d.p.feed[start-1].End == nil {
 		start--
 	}
-	for i := start; i < d.next && d.p.feed[i].Out; i++ {
-		if err := d.expect(ctx, &d.p.feed[i]); err != nil {
+	for i := start; i < d.head(start); i++ {
+		m := &d.p.feed[i]
+		var err error
+		if m.Out {
+			err = d.expect(ctx, m)
+		} else {
+			err = d.w.send(ctx, m)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// head returns where the beginning of a recorded connection ends that a client has missed: at the first message with a position. Where positions are not
+// known it is what the client said before anything else.
+func (d *dialogue) head(start int) int {
+	feed := d.p.feed
+	for i := start; i < len(feed) && feed[i].End == nil && d.w.hear() != nil; i++ {
+		if !feed[i].Out && d.p.Rules.cursorOf(&feed[i]) != "" {
+			return min(i, d.next)
+		}
+	}
+	i := start
+	for i < d.next && feed[i].Out {
+		i++
+	}
+	return i
 }
 
 // step plays one entry of the recording.

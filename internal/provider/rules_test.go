@@ -113,6 +113,29 @@ func TestAClientThatComesBackInTheMiddleSubscribesAgain(t *testing.T) {
 	})
 }
 
+func TestAClientThatComesBackInTheMiddleIsGreetedAgain(t *testing.T) {
+	s := &provider.Session{URL: "wss://example.org/feed", Opened: time.Unix(1626318403, 0)}
+	for i, text := range []string{"hello", "<auth", "welcome", "<subscribe", "subscribed", `{"n":1}`, `{"n":2}`, "<ping", `{"n":3}`, `{"n":4}`} {
+		said, out := strings.CutPrefix(text, "<")
+		s.Messages = append(s.Messages, provider.Message{At: time.Duration(i) * time.Second, Out: out, Data: []byte(said)})
+	}
+	rules := &provider.Rules{Expect: 5 * time.Second, Strict: true, Cursor: expression.MustParse("n")}
+	bubble(t, &provider.Replay{Session: s, Speed: 1, Hold: true, CutEvery: 4, Rules: rules}, func(c client) {
+		for again, events := range []string{`{"n":1}`, `{"n":2} {"n":3} {"n":4}`} {
+			conn := c.dial("/")
+			expect(c.T, "greeting", join(read(c.T, conn, 1)), "hello")
+			say(c, conn, "auth")
+			expect(c.T, "answer", join(read(c.T, conn, 1)), "welcome")
+			say(c, conn, "subscribe")
+			expect(c.T, "answer", join(read(c.T, conn, 1)), "subscribed")
+			if again == 1 {
+				say(c, conn, "ping")
+			}
+			expect(c.T, "events", join(read(c.T, conn, 1+2*again)), events)
+		}
+	})
+}
+
 func TestConnectionsHaveALifetime(t *testing.T) {
 	p := &provider.Replay{Session: tenSeconds(), Speed: 1, CloseCode: 1001, Rules: &provider.Rules{Lifetime: 3500 * time.Millisecond}}
 	bubble(t, p, func(c client) {
