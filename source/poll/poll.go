@@ -107,6 +107,7 @@ type poller struct {
 	etag     string
 	modified string
 	pause    time.Duration // before the next request
+	batch    []leat.Event  // of an answer, and not yet offered
 }
 
 // run hands on the first answer, and all that follow.
@@ -170,6 +171,9 @@ func (p *poller) take(ctx context.Context, a *answer) error {
 			return err
 		}
 	}
+	if err := p.flush(ctx, a); err != nil {
+		return err
+	}
 	p.known.rest(len(a.items))
 	if !offered {
 		p.feed.Alive(a.sent)
@@ -177,13 +181,31 @@ func (p *poller) take(ctx context.Context, a *answer) error {
 	return nil
 }
 
-// offer hands on one event.
+// largeBatch is from how many events on a batch ends where the cursor changes.
+const largeBatch = 1024
+
+// flush hands on the events that offer has gathered.
+func (p *poller) flush(ctx context.Context, a *answer) error {
+	events := p.batch
+	p.batch = nil
+	return p.feed.Offer(ctx, a.sent, events...)
+}
+
+// skip tells of an item that is left out, in its place.
+func (p *poller) skip(ctx context.Context, a *answer, skip *source.SkipError) error {
+	if err := p.flush(ctx, a); err != nil {
+		return err
+	}
+	return p.feed.Skip(ctx, a.sent, skip)
+}
+
+// offer hands on one event, with others: those that share a cursor belong together, for what follows the cursor are none of them.
 func (p *poller) offer(ctx context.Context, a *answer, item *source.Item) error {
 	switch {
 	case item.Skip != nil:
-		return p.feed.Skip(ctx, a.sent, item.Skip)
+		return p.skip(ctx, a, item.Skip)
 	case len(item.Data) > int(p.Config.MaxMessage):
-		return p.feed.Skip(ctx, a.sent, source.TooLarge(int64(len(item.Data)), p.Config.MaxMessage))
+		return p.skip(ctx, a, source.TooLarge(int64(len(item.Data)), p.Config.MaxMessage))
 	}
 	e := leat.Event{Data: item.Data}
 	if p.window {
@@ -195,7 +217,13 @@ func (p *poller) offer(ctx context.Context, a *answer, item *source.Item) error 
 			e.Cursor = leat.Cursor(text)
 		}
 	}
-	return p.feed.Offer(ctx, a.sent, e)
+	if n := len(p.batch); n >= largeBatch && p.batch[n-1].Cursor != e.Cursor {
+		if err := p.flush(ctx, a); err != nil {
+			return err
+		}
+	}
+	p.batch = append(p.batch, e)
+	return nil
 }
 
 // overlaps reports whether an answer has an event that is known.

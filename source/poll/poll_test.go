@@ -328,3 +328,27 @@ func TestCheck(t *testing.T) {
 		}
 	}
 }
+
+// What follows the cursor of an event are none of those that share it: they are handed out together, or not at all.
+func TestEventsThatShareACursorAreHandedOutTogether(t *testing.T) {
+	const all = 20_000 // more than are read ahead
+	f := &feed{window: all, events: numbers(1, all)}
+	with(t, f, func(t *testing.T, s *poll.Source) {
+		s.Config.URL = expression.MustParseTemplate("http://feed/events?since={{cursor}}")
+		s.Config.Cursor = expression.MustParse(`id > 0 ? "t" : ""`)
+		c := open(t, s, "")
+		first, err := c.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if len(first) == all {
+			t.Error("all is read ahead")
+		}
+		_ = c.Close()
+		got, last := during(t, c, time.Minute)
+		if n := len(first) + len(strings.Fields(got)); n < all || last != "t" {
+			t.Errorf("%d events are handed out, up to %q", n, last)
+		}
+	})
+}
