@@ -71,6 +71,18 @@ func (l *loader) judge() {
 		used[r.deadLetters().name] = true
 	}
 	l.unused(used)
+	l.served()
+}
+
+// served reports a kinesis_api where the engine keeps the streams elsewhere, which its configuration says with a method Elsewhere.
+func (l *loader) served() {
+	_, elsewhere := l.config.Engine.Adapter.(interface{ Elsewhere() })
+	if api, ok := l.set["kinesis_api"]; ok && elsewhere {
+		l.report(api.file, report{
+			code: codeRefused, at: api.at, message: fmt.Sprintf("kinesis_api serves streams that are in data; with engine: {type: %s} they are not", l.config.Engine.Type),
+			hint: "leave out one of the two: clients reach these streams where the engine keeps them",
+		})
+	}
 }
 
 // known returns the names of all streams.

@@ -12,7 +12,6 @@ import (
 	"github.com/leatstream/leat/config"
 	"github.com/leatstream/leat/kinesisapi"
 	"github.com/leatstream/leat/kinesisapi/sigv4"
-	"github.com/leatstream/leat/pipeline"
 	"github.com/leatstream/leat/stream"
 )
 
@@ -39,9 +38,6 @@ func (k *kinesisFace) names() (names []string) {
 func (f *faces) serveKinesis(ctx context.Context, j *job) error {
 	k := j.kinesis
 	e := j.p.Engine()
-	if j.p.Streams() != pipeline.Streams(e) {
-		return usage(errors.New("kinesis_api serves streams that are in data; with engine: {type: kinesis} they are in Kinesis"))
-	}
 	s, err := kinesisapi.New(kinesisapi.Config{
 		Engine: e, Admin: e, Account: k.Account, Region: k.Region, Keys: k.verifier(), Delay: max(0, k.Delay),
 		Throttle: k.Throttle == "aws", Faults: k.faults, Logger: j.log,

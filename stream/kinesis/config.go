@@ -87,6 +87,9 @@ type Config struct {
 	Log *slog.Logger `yaml:"-"`
 }
 
+// Elsewhere marks an engine whose streams are not in the data directory, so that package config refuses to serve them from there.
+func (c *Config) Elsewhere() {}
+
 // load returns the configuration of the SDK.
 func (c *Config) load(ctx context.Context) (aws.Config, error) {
 	var options []func(*awsconfig.LoadOptions) error
