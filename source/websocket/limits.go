@@ -2,10 +2,9 @@ package websocket
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
-
-	"github.com/leatstream/leat/internal/wait"
 )
 
 // Limits are how much a provider takes from us.
@@ -50,10 +49,24 @@ func (p *pacer) take(now time.Time) time.Duration {
 }
 
 // wait waits until a message may be sent.
-func (p *pacer) wait(ctx context.Context) error {
+func (p *pacer) wait(ctx context.Context) error { return p.waitUnless(ctx, nil) }
+
+var errOver = errors.New("the connection is over")
+
+// waitUnless is wait, but that it fails at once when over is closed.
+func (p *pacer) waitUnless(ctx context.Context, over <-chan struct{}) error {
 	d := p.take(time.Now())
 	if d == 0 {
 		return ctx.Err()
 	}
-	return wait.For(ctx, d)
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-over:
+		return errOver
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

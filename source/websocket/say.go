@@ -168,9 +168,9 @@ func (c *conn) say(ctx context.Context, m *Message, more map[string]any) error {
 	return c.send(ctx, text)
 }
 
-// write sends a text in its turn.
+// write sends an acknowledgement in its turn, unless the connection is over before.
 func (c *conn) write(ctx context.Context, text string) error {
-	if err := c.pace.wait(ctx); err != nil {
+	if err := c.pace.waitUnless(ctx, c.acks.drained); err != nil {
 		return err
 	}
 	return c.send(ctx, text)
