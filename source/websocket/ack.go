@@ -120,6 +120,13 @@ func (a *acks) said() {
 	a.left()
 }
 
+// busy reports whether something is being said.
+func (a *acks) busy() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.saying > 0
+}
+
 // leave makes expect take nothing more.
 func (a *acks) leave() {
 	a.mu.Lock()
@@ -164,6 +171,13 @@ func (c *conn) Next(ctx context.Context) ([]leat.Event, error) {
 	}
 	c.acks.handedOut(handed)
 	return events, err
+}
+
+// Signs implements source.Watched. While acknowledgements wait for the limits nothing is asked of the provider, and each has a time limit of its own.
+func (c *conn) Signs() source.Signs {
+	signs := c.Feed.Signs()
+	signs.Resting = c.acks != nil && c.acks.busy()
+	return signs
 }
 
 // acknowledge says acknowledgements. Whoever reads knows when the connection is over.

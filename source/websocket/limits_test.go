@@ -15,10 +15,18 @@ func TestTheEndOfAConnectionEndsTheWaitForItsLimits(t *testing.T) {
 		if ok, err := c.acks.expect(pending{text: "ack", due: begun}); !ok || err != nil {
 			t.Fatal(ok, err)
 		}
-		time.AfterFunc(time.Second, c.acks.over)
+		time.AfterFunc(time.Second, func() {
+			if !c.Signs().Resting {
+				t.Error("the provider counts as silent while we wait for our limits")
+			}
+			c.acks.over()
+		})
 		c.acknowledge(t.Context(), c.acks.done())
 		if waited := time.Since(begun); waited != time.Second {
 			t.Errorf("it waited %v", waited)
+		}
+		if c.Signs().Resting {
+			t.Error("nothing is said any more")
 		}
 	})
 }
