@@ -132,6 +132,11 @@ func (p *Pipeline) runEngines(ctx context.Context) error {
 		done <- p.engine.Run(house)
 	}()
 	err := p.kinesis.Run(work)
+	for _, s := range p.kinesis.Status() {
+		if s.Records > 0 {
+			p.log.Warn("events wait on the disk for Kinesis; the next start sends them", "stream", s.Stream, "events", s.Records, "bytes", s.Bytes)
+		}
+	}
 	release()
 	if failed := <-done; failed != nil {
 		return failed
