@@ -72,12 +72,12 @@ func (c *Consumer) Run(ctx context.Context) error {
 	late, cancel := wait.Grace(ctx, cmp.Or(c.Grace, 20*time.Second))
 	defer cancel()
 	c.begun = time.Now()
-	var restarts outage
+	var restarts silence
 	for {
 		begun := time.Now()
 		err := c.once(ctx, late)
 		if time.Since(begun) > restartCalm {
-			restarts = outage{}
+			restarts = silence{}
 		}
 		switch {
 		case errors.Is(err, errBehind):
@@ -87,7 +87,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 		default:
 			return err
 		}
-		if wait.For(ctx, c.backoff(restarts.failures-1)) != nil {
+		if wait.For(ctx, c.backoff(restarts.Failures-1)) != nil {
 			return nil
 		}
 	}
@@ -107,24 +107,24 @@ func (c *Consumer) once(ctx, late context.Context) error {
 
 // supervise starts a goroutine for every shard whose turn has come.
 func (c *Consumer) supervise(ctx, late context.Context, group *errgroup.Group) error {
-	var told outage
+	var unlisted silence
 	for {
-		pause := listEvery
+		pause, away := listEvery, ""
 		err := c.start(ctx, late, group)
 		var unreadable *unreadableError
 		switch {
 		case err == nil:
-			told.over(c.log, "the shards are listed again")
+			unlisted.over(c.log, "the shards are listed again")
 		case ctx.Err() != nil:
 			return nil //nolint:nilerr // it only tells of the end
 		case errors.As(err, &unreadable):
-			told.tell(c.log, "the shards cannot be listed; the consumer waits", unreadable.err)
-			pause = c.backoff(told.failures - 1)
+			unlisted.tell(c.log, "the shards cannot be listed; the consumer waits", unreadable.err)
+			pause, away = c.backoff(unlisted.Failures-1), unreadable.Error()
 		default:
 			return err
 		}
 		c.mu.Lock()
-		c.away = told.reason
+		c.away = away
 		c.mu.Unlock()
 		t := time.NewTimer(pause)
 		select {

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/leatstream/leat/internal/outage"
 	"github.com/leatstream/leat/stream"
 )
 
@@ -32,39 +33,23 @@ func (c *Consumer) backoff(attempt int) time.Duration {
 	return rand.N(bound) + bound/10
 }
 
-// outage tells of a time in which a stream cannot be read, or a destination takes nothing: when it begins, now and then, more and more seldom up to
-// about an hour, and when it is over. One that soon follows another is told of only if it lasts: what comes and goes floods no log.
-type outage struct {
-	failures int
-	begun    time.Time
-	reason   string
-	spoken   bool // it was told of
-	quiet    quiet
-	told     int // so often in a row of outages
-}
+// rhythm is how often the log says that a stream cannot be read, or a destination takes nothing.
+var rhythm = outage.Rhythm{First: haltedEvery, Longest: haltedEvery << 7}
 
-func (o *outage) pause() time.Duration { return haltedEvery << min(o.told, 7) }
+// silence tells of a time in which a stream cannot be read, or a destination takes nothing.
+type silence struct{ outage.Outage }
 
-func (o *outage) tell(log *slog.Logger, what string, err error) {
-	now := time.Now()
-	if o.failures == 0 {
-		o.begun = now
-		if now.Sub(o.quiet.next) > o.pause() {
-			o.told = 0 // the last one is long over
-		}
-	}
-	o.failures++
-	o.reason = err.Error()
-	if more, ok := o.quiet.speak(now, o.pause()); ok {
-		o.told++
-		o.spoken = true
-		log.Warn(what, "error", err, "attempts", o.failures, "not_logged_before", more)
+func (s *silence) tell(log *slog.Logger, what string, err error) {
+	if more, ok := s.Fail(time.Now(), rhythm); ok {
+		log.Warn(what, "error", err, "attempts", s.Failures, "not_logged_before", more)
 	}
 }
 
-func (o *outage) over(log *slog.Logger, what string) {
-	if o.spoken {
-		log.Info(what, "after", time.Since(o.begun).Round(time.Millisecond), "attempts", o.failures)
+func (s *silence) over(log *slog.Logger, what string) {
+	if lasted, ok := s.End(time.Now()); ok {
+		log.Info(what, "after", lasted.Round(time.Millisecond), "attempts", s.Failures)
 	}
-	o.failures, o.reason, o.spoken = 0, "", false
 }
+
+// lasts reports whether it is not over.
+func (s *silence) lasts() bool { return !s.Since.IsZero() }

@@ -98,7 +98,7 @@ func (s *shard) resume(ctx, late context.Context) error {
 		case errors.Is(err, stream.ErrStopped), errors.Is(err, stream.ErrNoStream), stopped(ctx, err):
 			return err
 		case errors.As(err, &unreadable):
-			if err := s.unread(ctx, unreadable); err != nil {
+			if err := s.cannotRead(ctx, unreadable); err != nil {
 				return err
 			}
 			continue

@@ -22,12 +22,12 @@ type shard struct {
 	log   *slog.Logger
 
 	reader   stream.Reader
-	outage   outage
-	reserved int64 // bytes of Consumer.Memory
+	unread   silence // while the shard cannot be read
+	reserved int64   // bytes of Consumer.Memory
 	aside    asides
-	quiet    quiet  // of dead letters
-	halted   quiet  // of attempts while the destination must be mended
-	away     outage // of the destination
+	quiet    quiet   // of dead letters
+	halted   quiet   // of attempts while the destination must be mended
+	away     silence // of the destination
 
 	status ShardStatus // guarded by the Consumer's mutex
 }
@@ -65,17 +65,17 @@ func (s *shard) work(ctx, late context.Context) error {
 		if errors.Is(err, stream.ErrInvalid) {
 			s.close() // its position is one of another stream
 		}
-		if err := s.unread(ctx, unreadable); err != nil {
+		if err := s.cannotRead(ctx, unreadable); err != nil {
 			return err
 		}
 	}
 }
 
-// unread tells that the shard cannot be read now, and waits a while.
-func (s *shard) unread(ctx context.Context, err *unreadableError) error {
-	s.outage.tell(s.log, "a shard cannot be read; the consumer waits", err)
+// cannotRead tells that the shard cannot be read now, and waits a while.
+func (s *shard) cannotRead(ctx context.Context, err *unreadableError) error {
+	s.unread.tell(s.log, "a shard cannot be read; the consumer waits", err)
 	s.set(func(st *ShardStatus) { st.State, st.LastError = Unreadable, err.Error() })
-	return s.pause(ctx, s.outage.failures-1)
+	return s.pause(ctx, s.unread.Failures-1)
 }
 
 func (s *shard) close() {
@@ -134,10 +134,10 @@ func (s *shard) deliverAll(ctx, late context.Context) error {
 
 // readAgain notes that the shard can be read.
 func (s *shard) readAgain() {
-	if s.outage.failures > 0 {
+	if s.unread.lasts() {
 		s.set(func(st *ShardStatus) { st.State, st.LastError = Reading, "" })
 	}
-	s.outage.over(s.log, "a shard is read again")
+	s.unread.over(s.log, "a shard is read again")
 }
 
 // gather returns the next batch, filled as the policy says and as far as there is memory, and what comes behind it if that is no record:
@@ -154,7 +154,7 @@ func (s *shard) gather(ctx context.Context) (batch leat.Batch, behind error) {
 	defer hurry.stop()
 	hurry.look(s.aside.waits())
 	for {
-		limit := stream.Limit{Records: records - len(batch.Records), Bytes: min(bytes, step), NoWait: s.outage.failures > 0}
+		limit := stream.Limit{Records: records - len(batch.Records), Bytes: min(bytes, step), NoWait: s.unread.lasts()}
 		next, err := s.reader.Next(reading, limit)
 		if errors.Is(err, context.Canceled) && ctx.Err() == nil {
 			return batch, nil // the time is up
@@ -299,7 +299,7 @@ func (s *shard) commit(ctx context.Context, to checkpoint, work stream.Commit) e
 
 // store commits, again while the engine refuses for now, or the stream of the dead letters is gone.
 func (s *shard) store(ctx context.Context, work stream.Commit) error {
-	var gone outage
+	var gone silence
 	for attempt := 0; ; attempt++ {
 		_, err := s.c.Engine.Commit(ctx, work)
 		switch {

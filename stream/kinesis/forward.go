@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/leatstream/leat"
+	"github.com/leatstream/leat/internal/outage"
 	"github.com/leatstream/leat/stream"
 )
 
@@ -55,14 +56,14 @@ type forwarder struct {
 	flying   int // requests on their way
 	limit    int // how many may be
 	fails    int
-	failed   time.Time // the last failure
-	until    time.Time // nothing is sent before
-	sent     time.Time // the last request began
-	reason   string    // why nothing goes; empty if it does
-	outage   outage    // while there is a reason
-	unlisted outage    // while the shards cannot be listed
-	blind    string    // why, if no shard is known
-	renewed  bool      // the credentials were renewed since the last success
+	failed   time.Time     // the last failure
+	until    time.Time     // nothing is sent before
+	sent     time.Time     // the last request began
+	reason   string        // why nothing goes; empty if it does
+	outage   outage.Outage // while there is a reason
+	unlisted outage.Outage // while the shards cannot be listed
+	blind    string        // why, if no shard is known
+	renewed  bool          // the credentials were renewed since the last success
 	letters  []letter
 	suspects []letter // records that were refused one by one since Kinesis has taken one
 	row      int      // how many were refused so

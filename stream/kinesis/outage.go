@@ -5,46 +5,12 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/leatstream/leat/internal/outage"
 )
 
-// outage is a time in which nothing goes, and when it was told of: at its beginning, then after a minute, two, four and so on up to an hour, and at its end.
-// One that follows within that time of the last word is told of only if it lasts: a service that comes and goes does not fill the log.
-type outage struct {
-	since time.Time // zero: there is none
-	fails int       // attempts that failed in it
-	told  bool
-	next  time.Time // nothing is said before
-	pause time.Duration
-}
-
-const (
-	shortSilence = time.Minute
-	longSilence  = time.Hour
-)
-
-// fail counts a failure, and reports whether it is to be told.
-func (o *outage) fail(now time.Time) bool {
-	if o.since.IsZero() {
-		o.since, o.fails, o.told = now, 0, false
-		if now.Sub(o.next) > o.pause {
-			o.pause = 0 // the last one is long over
-		}
-	}
-	o.fails++
-	if now.Before(o.next) {
-		return false
-	}
-	o.pause = min(max(shortSilence, 2*o.pause), longSilence)
-	o.next, o.told = now.Add(o.pause), true
-	return true
-}
-
-// end ends it, and reports whether that is to be told.
-func (o *outage) end() bool {
-	told := !o.since.IsZero() && o.told
-	o.since = time.Time{}
-	return told
-}
+// rhythm is how often the log says that a stream in Kinesis takes nothing.
+var rhythm = outage.Rhythm{First: time.Minute, Longest: time.Hour}
 
 // refused deals with a request that has failed as a whole. The caller holds mu.
 func (f *forwarder) refused(b *flight, err *requestError, now time.Time) {
@@ -79,28 +45,27 @@ func (f *forwarder) refused(b *flight, err *requestError, now time.Time) {
 // failing tells that nothing goes, and why. The caller holds mu.
 func (f *forwarder) failing(reason string, now time.Time) {
 	f.reason, f.limit = reason, 1
-	if !f.outage.fail(now) {
+	if _, tell := f.outage.Fail(now, rhythm); !tell {
 		return
 	}
-	if f.outage.fails == 1 {
+	if f.outage.Failures == 1 {
 		f.log.Warn("Kinesis does not take records; they wait, and are sent again", "stream", f.name, "error", reason)
 		return
 	}
-	f.log.Warn("Kinesis still does not take records", "stream", f.name, "for", lasted(f.outage.since, now), "failures", f.outage.fails,
+	f.log.Warn("Kinesis still does not take records", "stream", f.name, "for", rounded(now.Sub(f.outage.Since)), "failures", f.outage.Failures,
 		"waiting", f.backlog.all().records, "error", reason)
 }
 
 // recovered tells that Kinesis takes records. The caller holds mu.
 func (f *forwarder) recovered(now time.Time) {
 	f.reason, f.renewed, f.vain = "", false, 0
-	since := f.outage.since
-	if f.outage.end() {
-		f.log.Info("Kinesis takes records again", "stream", f.name, "after", lasted(since, now), "failures", f.outage.fails,
+	if lasted, tell := f.outage.End(now); tell {
+		f.log.Info("Kinesis takes records again", "stream", f.name, "after", rounded(lasted), "failures", f.outage.Failures,
 			"waiting", f.backlog.all().records)
 	}
 }
 
-func lasted(since, now time.Time) time.Duration { return now.Sub(since).Round(time.Millisecond) }
+func rounded(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
 
 // pause is how long nothing is sent after a failure.
 func (f *forwarder) pause(c class) time.Duration {

@@ -82,9 +82,8 @@ func (f *forwarder) described(m shardMap, asked time.Time) {
 	f.mu.Lock()
 	f.remap(m, asked)
 	f.blind = ""
-	since := f.unlisted.since
-	if f.unlisted.end() {
-		f.log.Info("the shards of a stream are known again", "stream", f.name, "after", lasted(since, time.Now()), "failures", f.unlisted.fails)
+	if lasted, tell := f.unlisted.End(time.Now()); tell {
+		f.log.Info("the shards of a stream are known again", "stream", f.name, "after", rounded(lasted), "failures", f.unlisted.Failures)
 	}
 	f.mu.Unlock()
 	signal(f.wake)
@@ -98,8 +97,11 @@ func (f *forwarder) cannotDescribe(err error) {
 	if len(f.lanes) == 0 {
 		f.blind = err.Error()
 	}
-	if f.reason == "" && f.unlisted.fail(time.Now()) {
-		f.log.Warn("the shards of a stream cannot be listed; its events wait, or go where they went before", "stream", f.name, "failures", f.unlisted.fails,
+	if f.reason != "" {
+		return
+	}
+	if _, tell := f.unlisted.Fail(time.Now(), rhythm); tell {
+		f.log.Warn("the shards of a stream cannot be listed; its events wait, or go where they went before", "stream", f.name, "failures", f.unlisted.Failures,
 			"error", err)
 	}
 }
