@@ -104,20 +104,47 @@ func (a *Answer) Close() {
 
 // Do sends the request with variables in its templates, which come from Variables, and header fields that the settings do not have. A status below 200 or
 // from 300 on, but for one in also, is an *EndError. ctx counts until the answer has begun.
-func (c *Client) Do(ctx context.Context, vars map[string]any, header http.Header, also ...int) (a *Answer, err error) {
+func (c *Client) Do(ctx context.Context, vars map[string]any, header http.Header, also ...int) (*Answer, error) {
+	return c.try(ctx, vars, func() (*Answer, error) { return c.do(ctx, vars, header, also) })
+}
+
+// Follow is Do for an address that the provider has named, on the same host. The templates of its query do not count.
+func (c *Client) Follow(ctx context.Context, address string, vars map[string]any, header http.Header) (*Answer, error) {
+	return c.try(ctx, vars, func() (*Answer, error) { return c.follow(ctx, address, vars, header) })
+}
+
+func (c *Client) try(ctx context.Context, vars map[string]any, ask func() (*Answer, error)) (a *Answer, err error) {
 	if err := c.prepare.renew(ctx, vars); err != nil {
 		return nil, err
 	}
 	err = c.prepare.Try(ctx, vars, func() error {
-		a, err = c.do(ctx, vars, header, also)
+		a, err = ask()
 		return err
 	})
 	return a, err
 }
 
 func (c *Client) do(ctx context.Context, vars map[string]any, header http.Header, also []int) (*Answer, error) {
+	return c.ask(ctx, also, func(life context.Context) (*http.Request, error) { return c.build(life, vars, header) })
+}
+
+func (c *Client) follow(ctx context.Context, address string, vars map[string]any, header http.Header) (*Answer, error) {
+	return c.ask(ctx, nil, func(life context.Context) (*http.Request, error) {
+		request, err := c.build(life, vars, header)
+		if err == nil {
+			request.URL, err = url.Parse(address)
+		}
+		if err != nil {
+			return nil, errNoAddress
+		}
+		return request, nil
+	})
+}
+
+// ask sends the request that build returns for as long as its context lives, and returns the answer.
+func (c *Client) ask(ctx context.Context, also []int, build func(life context.Context) (*http.Request, error)) (*Answer, error) {
 	life, stop := context.WithCancel(context.WithoutCancel(ctx))
-	request, err := c.build(life, vars, header)
+	request, err := build(life)
 	if err != nil {
 		stop()
 		return nil, err
@@ -127,35 +154,6 @@ func (c *Client) do(ctx context.Context, vars map[string]any, header http.Header
 		return nil, err
 	}
 	return c.accept(a, also)
-}
-
-// Follow is Do for an address that the provider has named, on the same host. The templates of its query do not count.
-func (c *Client) Follow(ctx context.Context, address string, vars map[string]any, header http.Header) (a *Answer, err error) {
-	if err := c.prepare.renew(ctx, vars); err != nil {
-		return nil, err
-	}
-	err = c.prepare.Try(ctx, vars, func() error {
-		a, err = c.follow(ctx, address, vars, header)
-		return err
-	})
-	return a, err
-}
-
-func (c *Client) follow(ctx context.Context, address string, vars map[string]any, header http.Header) (*Answer, error) {
-	life, stop := context.WithCancel(context.WithoutCancel(ctx))
-	request, err := c.build(life, vars, header)
-	if err == nil {
-		request.URL, err = url.Parse(address)
-	}
-	if err != nil {
-		stop()
-		return nil, errNoAddress
-	}
-	a, err := c.send(ctx, request, stop)
-	if err != nil {
-		return nil, err
-	}
-	return c.accept(a, nil)
 }
 
 // send returns the answer to a request, which stop ends.

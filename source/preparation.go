@@ -78,6 +78,22 @@ func (p *Preparation) Variables(ctx context.Context, after leat.Cursor) (map[str
 	return vars, nil
 }
 
+// Open makes an attempt to connect that follows a cursor: it finds out what is wanted, and hands it to connect, as Try does.
+func (p *Preparation) Open(ctx context.Context, after leat.Cursor, connect func(vars map[string]any) (Conn, error)) (c Conn, err error) {
+	vars, err := p.Variables(ctx, after)
+	if err != nil {
+		return nil, err
+	}
+	err = p.Try(ctx, vars, func() error {
+		c, err = connect(vars)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
 type omenKey struct{}
 
 // omen is what the end of a connection says about the next one.

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -31,6 +32,31 @@ func NewTransport(timeout time.Duration, dial Dialer) *http.Transport {
 		MaxResponseHeaderBytes: maxHead,
 		IdleConnTimeout:        timeout,
 	}
+}
+
+// Plain is how a provider is reached that speaks over TCP, or TLS over that.
+type Plain struct {
+	Dial    Dialer        // not nil
+	TLS     bool          // whether it is TLS
+	Timeout time.Duration // of connecting, and of the TLS handshake
+}
+
+// Connect opens the network connection to host:port, and returns it and what speaks over it, which without TLS is the same.
+func (p Plain) Connect(ctx context.Context, address string) (raw, over net.Conn, err error) {
+	limited, cancel := context.WithTimeout(ctx, p.Timeout)
+	defer cancel()
+	if raw, err = p.Dial(limited, "tcp", address); err != nil || !p.TLS {
+		return raw, raw, err
+	}
+	host, _, _ := net.SplitHostPort(address)
+	encrypted := tls.Client(raw, &tls.Config{MinVersion: tls.VersionTLS12, ServerName: host})
+	limited, cancel = context.WithTimeout(ctx, p.Timeout)
+	defer cancel()
+	if err := encrypted.HandshakeContext(limited); err != nil {
+		_ = raw.Close()
+		return nil, nil, cmp.Or(limited.Err(), err)
+	}
+	return raw, encrypted, nil
 }
 
 // KeepAlive is how the network is asked whether the other side is still there.

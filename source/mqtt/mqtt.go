@@ -3,9 +3,7 @@ package mqtt
 import (
 	"bufio"
 	"bytes"
-	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -43,16 +41,7 @@ func (s *Source) Open(ctx context.Context, _ leat.Cursor) (source.Conn, error) {
 		}
 		s.prepare = s.Config.Before.Start(s.Dial)
 	})
-	vars, err := s.prepare.Variables(ctx, "")
-	if err != nil {
-		return nil, err
-	}
-	var c source.Conn
-	err = s.prepare.Try(ctx, vars, func() error {
-		c, err = s.open(ctx, vars)
-		return err
-	})
-	return c, err
+	return s.prepare.Open(ctx, "", func(vars map[string]any) (source.Conn, error) { return s.open(ctx, vars) })
 }
 
 // open returns a connection with the subscription that the broker has taken.
@@ -61,10 +50,11 @@ func (s *Source) open(ctx context.Context, vars map[string]any) (source.Conn, er
 	if err != nil {
 		return nil, err
 	}
-	if _, _, err = config.address(); err != nil {
+	address, encrypted, err := config.address()
+	if err != nil {
 		return nil, fmt.Errorf("url: %w", err)
 	}
-	raw, over, err := s.dial(ctx, config)
+	raw, over, err := s.dial(ctx, address, encrypted)
 	if err != nil {
 		return nil, &source.EndError{Kind: source.EndDial, Err: source.Tellable(err)}
 	}
@@ -100,11 +90,7 @@ func (s *Source) open(ctx context.Context, vars map[string]any) (source.Conn, er
 }
 
 // dial returns the network connection, and what speaks over it.
-func (s *Source) dial(ctx context.Context, config *Config) (raw, over net.Conn, err error) {
-	address, encrypted, err := config.address()
-	if err != nil {
-		return nil, nil, err
-	}
+func (s *Source) dial(ctx context.Context, address string, encrypted bool) (raw, over net.Conn, err error) {
 	url, err := expression.ParseTemplate(s.Config.URL)
 	if err != nil {
 		return nil, nil, err
@@ -113,20 +99,7 @@ func (s *Source) dial(ctx context.Context, config *Config) (raw, over net.Conn, 
 	if dial == nil {
 		dial = (&net.Dialer{}).DialContext
 	}
-	limited, cancel := context.WithTimeout(ctx, s.Config.Timeout)
-	defer cancel()
-	if raw, err = dial(limited, "tcp", address); err != nil || !encrypted {
-		return raw, raw, err
-	}
-	host, _, _ := net.SplitHostPort(address)
-	c := tls.Client(raw, &tls.Config{MinVersion: tls.VersionTLS12, ServerName: host})
-	limited, cancel = context.WithTimeout(ctx, s.Config.Timeout)
-	defer cancel()
-	if err := c.HandshakeContext(limited); err != nil {
-		_ = raw.Close()
-		return nil, nil, cmp.Or(limited.Err(), err)
-	}
-	return raw, c, nil
+	return source.Plain{Dial: dial, TLS: encrypted, Timeout: s.Config.Timeout}.Connect(ctx, address)
 }
 
 // greet says who we are, and what we want, and reads whether the broker takes us.

@@ -1,9 +1,7 @@
 package tcp
 
 import (
-	"cmp"
 	"context"
-	"crypto/tls"
 	"fmt"
 	"net"
 	"strings"
@@ -36,16 +34,7 @@ func (s *Source) Open(ctx context.Context, after leat.Cursor) (source.Conn, erro
 	if s.err != nil {
 		return nil, s.err
 	}
-	vars, err := s.prepare.Variables(ctx, after)
-	if err != nil {
-		return nil, err
-	}
-	var c source.Conn
-	err = s.prepare.Try(ctx, vars, func() error {
-		c, err = s.open(ctx, vars)
-		return err
-	})
-	return c, err
+	return s.prepare.Open(ctx, after, func(vars map[string]any) (source.Conn, error) { return s.open(ctx, vars) })
 }
 
 func (s *Source) start() {
@@ -98,20 +87,7 @@ func (s *Source) dial(ctx context.Context, address string) (raw, c net.Conn, err
 	if dial == nil {
 		dial = (&net.Dialer{KeepAliveConfig: source.KeepAlive}).DialContext
 	}
-	limited, cancel := context.WithTimeout(ctx, s.Config.Timeout)
-	defer cancel()
-	if raw, err = dial(limited, "tcp", address); err != nil || !s.Config.TLS {
-		return raw, raw, err
-	}
-	host, _, _ := net.SplitHostPort(address)
-	encrypted := tls.Client(raw, &tls.Config{MinVersion: tls.VersionTLS12, ServerName: host})
-	limited, cancel = context.WithTimeout(ctx, s.Config.Timeout)
-	defer cancel()
-	if err := encrypted.HandshakeContext(limited); err != nil {
-		_ = raw.Close()
-		return nil, nil, cmp.Or(limited.Err(), err)
-	}
-	return raw, encrypted, nil
+	return source.Plain{Dial: dial, TLS: s.Config.TLS, Timeout: s.Config.Timeout}.Connect(ctx, address)
 }
 
 // send says what is to be said first.
