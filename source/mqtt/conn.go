@@ -42,14 +42,7 @@ type conn struct {
 	ponged  atomic.Int64   // when the last one that is was sent, in Unix nanoseconds
 
 	mu      sync.Mutex
-	pending []pending // what is not acknowledged, in order
-	handed  int       // how many events Next has handed out in its last call
-}
-
-// pending is a message that is to be acknowledged when it is durable.
-type pending struct {
-	id   uint16 // 0: the broker wants no acknowledgement
-	left int    // how many events Next has still to hand out of it; what is left out counts as one
+	pending source.Unsettled[uint16] // the identifiers of what is not acknowledged; 0: the broker wants no acknowledgement
 }
 
 func newConn(s *Source, raw, over net.Conn) *conn {
@@ -90,33 +83,21 @@ func (c *conn) Next(ctx context.Context) ([]leat.Event, error) {
 	events, err := c.Feed.Next(ctx)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.handed = len(events)
-	var skip *source.SkipError
-	if errors.As(err, &skip) {
-		c.handed = 1
-	}
+	c.pending.Returned(events, err)
 	return events, err
 }
 
 // settle acknowledges what the last call of Next handed out, and what was dropped behind it.
 func (c *conn) settle() {
 	c.mu.Lock()
-	var acks []byte
-	n := 0
-	for i := range c.pending {
-		p := &c.pending[i]
-		done := min(p.left, c.handed)
-		p.left, c.handed = p.left-done, c.handed-done
-		if p.left > 0 {
-			break
-		}
-		if p.id != 0 {
-			acks = acknowledgement(acks, p.id)
-		}
-		n++
-	}
-	c.pending = c.pending[:copy(c.pending, c.pending[n:])]
+	ids := c.pending.Settle()
 	c.mu.Unlock()
+	var acks []byte
+	for _, id := range ids {
+		if id != 0 {
+			acks = acknowledgement(acks, id)
+		}
+	}
 	if len(acks) > 0 {
 		_ = c.write(acks) // whoever reads knows when the connection is over
 	}
@@ -173,7 +154,9 @@ func (c *conn) published(ctx context.Context, packet []byte) error {
 		if !unwanted {
 			c.Empty()
 		}
-		c.expect(pending{id: m.id})
+		if err := c.expect(m.id, 0); err != nil {
+			return err
+		}
 		return c.out.Alive(ctx)
 	case len(m.payload) > int(c.config.MaxMessage):
 		return c.leaveOut(ctx, m.id, int64(len(m.payload)))
@@ -187,13 +170,13 @@ func (c *conn) take(ctx context.Context, m *message) error {
 	var skip *source.SkipError
 	switch {
 	case errors.As(err, &skip):
-		c.expect(pending{id: m.id, left: 1})
-		return c.out.Skip(ctx, skip)
+		return c.skip(ctx, m.id, skip)
 	case err != nil || len(taken.Events) == 0:
-		c.expect(pending{id: m.id})
-		return errors.Join(c.out.Alive(ctx), err)
+		return errors.Join(c.expect(m.id, 0), c.out.Alive(ctx), err)
 	}
-	c.expect(pending{id: m.id, left: len(taken.Events)})
+	if err := c.expect(m.id, len(taken.Events)); err != nil {
+		return err
+	}
 	for _, e := range taken.Events {
 		if c.config.PartitionKey.IsZero() {
 			e.PartitionKey = m.topic
@@ -217,11 +200,22 @@ func envelope(on string, data []byte) []byte {
 	return append(append(append(out, `,"data":`...), data...), '}')
 }
 
-// expect notes what is to be acknowledged.
-func (c *conn) expect(p pending) {
+// expect notes that a message of so many events is to be acknowledged.
+func (c *conn) expect(id uint16, events int) error {
 	c.mu.Lock()
-	c.pending = append(c.pending, p)
-	c.mu.Unlock()
+	defer c.mu.Unlock()
+	if (id != 0 || events > 0) && !c.pending.Expect(events, id) {
+		return source.ErrUnsettled
+	}
+	return nil
+}
+
+// skip tells of a message that is left out.
+func (c *conn) skip(ctx context.Context, id uint16, skip *source.SkipError) error {
+	if err := c.expect(id, 1); err != nil {
+		return err
+	}
+	return c.out.Skip(ctx, skip)
 }
 
 // tooLarge takes the size of a packet that was read past.
@@ -234,8 +228,7 @@ func (c *conn) tooLarge(ctx context.Context, size int64) error {
 }
 
 func (c *conn) leaveOut(ctx context.Context, id uint16, size int64) error {
-	c.expect(pending{id: id, left: 1})
-	return c.out.Skip(ctx, source.TooLarge(size, c.config.MaxMessage))
+	return c.skip(ctx, id, source.TooLarge(size, c.config.MaxMessage))
 }
 
 // subscribed takes the answer to our subscription.

@@ -2,8 +2,6 @@ package websocket
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -26,90 +24,56 @@ type Ack struct {
 	Deadline time.Duration `yaml:"deadline" default:"3s" min:"100ms" max:"1h"`
 }
 
-// mostPending is how many messages may wait for their acknowledgement, beside what the Feed holds.
-const mostPending = 1 << 16
-
-var errPending = &source.EndError{Kind: source.EndProtocol, Reason: fmt.Sprintf("more than %d messages wait for their acknowledgement", mostPending)}
-
 // acks are the messages of one connection that are to be acknowledged.
 type acks struct {
 	mu      sync.Mutex
-	pending []pending
-	handed  int           // how many events Next has handed out in its last call
+	pending source.Unsettled[acknowledgement]
 	saying  int           // calls of done and idle without said
 	leaving bool          // nothing more is taken
 	drained chan struct{} // closed when leaving and nothing is pending, or nothing more can be said
 }
 
-// pending is a message that is to be acknowledged when it is durable.
-type pending struct {
-	left int       // how many events Next has still to hand out of it; what is left out counts as one
-	text string    // empty: the provider wants no acknowledgement
+// acknowledgement is what is said of a message.
+type acknowledgement struct {
+	text string    // empty: the provider wants none
 	due  time.Time // when it wants it
 }
 
-// expect notes a message before its events are handed on. It reports false once we are leaving: then the provider sends it again, and it must not
-// be handed on.
-func (a *acks) expect(p pending) (bool, error) {
+// expect notes a message before its events are handed on, of which there are so many. It reports false once we are leaving: then the provider sends it again, and
+// it must not be handed on.
+func (a *acks) expect(events int, what acknowledgement) (bool, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
-	case a.leaving && p.text != "":
+	case a.leaving && what.text != "":
 		return false, nil
-	case len(a.pending) >= mostPending:
-		return false, errPending
-	case p.left > 0 || p.text != "":
-		a.pending = append(a.pending, p)
+	case (events > 0 || what.text != "") && !a.pending.Expect(events, what):
+		return false, source.ErrUnsettled
 	}
 	return true, nil
 }
 
-// handedOut notes what Next returns.
-func (a *acks) handedOut(events int) {
+// returned notes what Next returns.
+func (a *acks) returned(events []leat.Event, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.handed = events
+	a.pending.Returned(events, err)
 }
 
 // done returns what can be acknowledged: the caller of Next is done with all that it has returned. said is called behind it.
-func (a *acks) done() (list []pending) {
+func (a *acks) done() []acknowledgement {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.saying++
-	return a.settled()
-}
-
-// settled takes off what nothing is left of. The caller holds mu.
-func (a *acks) settled() (list []pending) {
-	n := 0
-	for i := range a.pending {
-		p := &a.pending[i]
-		done := min(p.left, a.handed)
-		p.left, a.handed = p.left-done, a.handed-done
-		if p.left > 0 {
-			break
-		}
-		if p.text != "" {
-			list = append(list, *p)
-		}
-		n++
-	}
-	rest := copy(a.pending, a.pending[n:])
-	clear(a.pending[rest:])
-	a.pending = a.pending[:rest]
-	return list
+	return a.pending.Settle()
 }
 
 // idle is done for messages without events, when the caller of Next may still work.
-func (a *acks) idle() (list []pending) {
+func (a *acks) idle() []acknowledgement {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.saying++
-	handed := a.handed
-	a.handed = 0
-	list = a.settled()
-	a.handed = handed
-	return list
+	return a.pending.SettleEmpty()
 }
 
 // said is called when what done or idle returned has been said.
@@ -137,7 +101,7 @@ func (a *acks) leave() {
 
 // left closes drained, if that is due. The caller holds mu.
 func (a *acks) left() {
-	if a.leaving && a.saying == 0 && len(a.pending) == 0 {
+	if a.leaving && a.saying == 0 && a.pending.Len() == 0 {
 		a.drain()
 	}
 }
@@ -164,12 +128,7 @@ func (c *conn) Next(ctx context.Context) ([]leat.Event, error) {
 	}
 	c.acknowledge(ctx, c.acks.done())
 	events, err := c.Feed.Next(ctx)
-	handed := len(events)
-	var skip *source.SkipError
-	if errors.As(err, &skip) {
-		handed = 1
-	}
-	c.acks.handedOut(handed)
+	c.acks.returned(events, err)
 	return events, err
 }
 
@@ -181,9 +140,12 @@ func (c *conn) Signs() source.Signs {
 }
 
 // acknowledge says acknowledgements. Whoever reads knows when the connection is over.
-func (c *conn) acknowledge(ctx context.Context, list []pending) {
+func (c *conn) acknowledge(ctx context.Context, list []acknowledgement) {
 	defer c.acks.said()
 	for _, p := range list {
+		if p.text == "" {
+			continue
+		}
 		if c.write(ctx, p.text) != nil {
 			return
 		}
@@ -202,5 +164,5 @@ func (c *conn) expects(p *parcel) (bool, error) {
 	if p.skip != nil {
 		left = 1
 	}
-	return c.acks.expect(pending{left, p.ack, p.arrived.Add(c.config.Ack.Deadline)})
+	return c.acks.expect(left, acknowledgement{p.ack, p.arrived.Add(c.config.Ack.Deadline)})
 }

@@ -12,7 +12,7 @@ func TestTheEndOfAConnectionEndsTheWaitForItsLimits(t *testing.T) {
 		c := newConn(&Config{Ack: &Ack{}, Limits: Limits{Messages: 1, Per: time.Hour}}, 0)
 		begun := time.Now()
 		c.pace.take(begun) // the only one in this hour
-		if ok, err := c.acks.expect(pending{text: "ack", due: begun}); !ok || err != nil {
+		if ok, err := c.acks.expect(0, acknowledgement{"ack", begun}); !ok || err != nil {
 			t.Fatal(ok, err)
 		}
 		time.AfterFunc(time.Second, func() {
