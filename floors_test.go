@@ -24,12 +24,13 @@ const module = "github.com/leatstream/leat"
 //	3  house      pipeline  config
 //	2  workers    producer  consumer  source.Manager        adapters: source/*  stream/*  function/*  sink/*
 //	1  contracts  source  stream  function  sink  filter
-//	0  words      leat, internal/setting, internal/expression, internal/decode, internal/jsontext, internal/outage, internal/wait, internal/version
+//	0  words      leat, internal/setting, internal/expression, internal/decode, internal/errclass, internal/jsontext, internal/outage, internal/wait, internal/version
 var floors = map[string][]string{
 	"":                    {},
 	"internal/setting":    {},
 	"internal/expression": {},
 	"internal/decode":     {},
+	"internal/errclass":   {},
 	"internal/jsontext":   {},
 	"internal/outage":     {},
 	"internal/wait":       {},
@@ -74,7 +75,7 @@ var floors = map[string][]string{
 }
 
 // words are on the lowest floor: everyone may import them.
-var words = []string{"", "internal/setting", "internal/expression", "internal/decode", "internal/jsontext", "internal/outage", "internal/wait", "internal/version"}
+var words = []string{"", "internal/setting", "internal/expression", "internal/decode", "internal/errclass", "internal/jsontext", "internal/outage", "internal/wait", "internal/version"}
 
 // goFile is one parsed file of the module.
 type goFile struct {

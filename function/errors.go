@@ -3,6 +3,7 @@ package function
 import (
 	"errors"
 	"fmt"
+	"github.com/leatstream/leat/internal/errclass"
 	"strings"
 	"unicode/utf8"
 )
@@ -77,14 +78,14 @@ func (e *TooLargeError) Error() string {
 }
 
 // Permanent marks an error that repeating will not cure: the records are wrong for this function. Permanent(nil) is nil.
-func Permanent(err error) error { return mark(err, errPermanent) }
+func Permanent(err error) error { return errclass.Mark(err, errPermanent) }
 
 // IsPermanent reports whether err is or wraps a Permanent error.
 func IsPermanent(err error) bool { return errors.Is(err, errPermanent) }
 
 // Gone marks an error of the function itself: it cannot be started, or is closed. No record was seen, and none is to blame; an
 // operator must look, unless it passes. Gone(nil) is nil.
-func Gone(err error) error { return mark(err, errGone) }
+func Gone(err error) error { return errclass.Mark(err, errGone) }
 
 // IsGone reports whether err is or wraps a Gone error.
 func IsGone(err error) bool { return errors.Is(err, errGone) }
@@ -93,16 +94,3 @@ var (
 	errPermanent = errors.New("permanent")
 	errGone      = errors.New("gone")
 )
-
-// marked carries a class beside an error without changing its text.
-type marked struct{ err, class error }
-
-func mark(err, class error) error {
-	if err == nil {
-		return nil
-	}
-	return &marked{err, class}
-}
-
-func (m *marked) Error() string   { return m.err.Error() }
-func (m *marked) Unwrap() []error { return []error{m.err, m.class} }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -24,30 +23,8 @@ func Record(ctx context.Context, sourcesOf []config.Source, tape func(c *config.
 		}
 		settings := c.Settings
 		settings.Backfill = nil // a recording is what comes over the connections
-		m := &source.Manager{Name: c.Name, Source: adapter.build(c.Adapter, nil), Settings: settings, Producer: &forgetful{}, Log: log}
+		m := &source.Manager{Name: c.Name, Source: adapter.build(c.Adapter, nil), Settings: settings, Producer: &source.Nowhere{}, Log: log}
 		group.Go(func() error { return m.Run(source.WithTape(source.Unstored(running), tape(c))) })
 	}
 	return group.Wait()
-}
-
-// forgetful is a source.Producer that stores nothing. It keeps the mark in memory, so that connections resume.
-type forgetful struct {
-	mu   sync.Mutex
-	mark source.Mark
-}
-
-// Begin implements source.Producer.
-func (*forgetful) Begin(context.Context) (source.Mark, error) { return source.Mark{}, nil }
-
-// Put implements source.Producer.
-func (p *forgetful) Put(_ context.Context, d source.Delivery) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if d.Move != nil {
-		d.Move(&p.mark, false)
-	}
-	if d.State != nil {
-		d.State()
-	}
-	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"errors"
 
 	"github.com/leatstream/leat"
+	"github.com/leatstream/leat/internal/errclass"
 )
 
 // Sink delivers batches to one destination. Batches of one shard come one after
@@ -71,7 +72,7 @@ func (e *BehindError) Error() string {
 // Permanent marks an error that repeating will not cure: the records are wrong for
 // this destination. The consumer bisects the batch at once and sends the single record
 // that fails to its dead-letter stream. Permanent(nil) is nil.
-func Permanent(err error) error { return mark(err, errPermanent) }
+func Permanent(err error) error { return errclass.Mark(err, errPermanent) }
 
 // IsPermanent reports whether err is or wraps a Permanent error.
 func IsPermanent(err error) bool { return errors.Is(err, errPermanent) }
@@ -79,7 +80,7 @@ func IsPermanent(err error) bool { return errors.Is(err, errPermanent) }
 // Halt marks an error of the destination itself that only an operator can mend: a
 // wrong password, a missing table. The consumer stops and says why; no record is
 // dead-lettered for it. Halt(nil) is nil.
-func Halt(err error) error { return mark(err, errHalt) }
+func Halt(err error) error { return errclass.Mark(err, errHalt) }
 
 // IsHalt reports whether err is or wraps a Halt error.
 func IsHalt(err error) bool { return errors.Is(err, errHalt) }
@@ -88,16 +89,3 @@ var (
 	errPermanent = errors.New("permanent")
 	errHalt      = errors.New("halt")
 )
-
-// marked carries a class beside an error without changing its text.
-type marked struct{ err, class error }
-
-func mark(err, class error) error {
-	if err == nil {
-		return nil
-	}
-	return &marked{err, class}
-}
-
-func (m *marked) Error() string   { return m.err.Error() }
-func (m *marked) Unwrap() []error { return []error{m.err, m.class} }

@@ -378,23 +378,6 @@ func testAlive(t *testing.T, r *rig) {
 	}
 }
 
-// nowhere is a source.Producer that forgets everything but the mark.
-type nowhere struct {
-	mu   sync.Mutex
-	mark source.Mark
-}
-
-func (*nowhere) Begin(context.Context) (source.Mark, error) { return source.Mark{}, nil }
-
-func (p *nowhere) Put(_ context.Context, d source.Delivery) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if d.Move != nil {
-		d.Move(&p.mark, false)
-	}
-	return nil
-}
-
 // testStall: a provider that says that it lives, and sends no data, is left after the stall time.
 func testStall(t *testing.T, r *rig) {
 	stop := r.serve(t, func(p *Player) {
@@ -405,7 +388,7 @@ func testStall(t *testing.T, r *rig) {
 	})
 	defer stop()
 	m := &source.Manager{
-		Name: "feed", Source: r.Source(r.n), Producer: &nowhere{}, Log: slog.New(slog.DiscardHandler),
+		Name: "feed", Source: r.Source(r.n), Producer: &source.Nowhere{}, Log: slog.New(slog.DiscardHandler),
 		Settings: source.Settings{Stall: time.Minute, EventID: expression.MustParse("n")},
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
