@@ -3,9 +3,10 @@ package function
 import (
 	"errors"
 	"fmt"
-	"github.com/leatstream/leat/internal/errclass"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/leatstream/leat/internal/errclass"
 )
 
 // Bounds of an Error, in bytes.

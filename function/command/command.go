@@ -95,8 +95,8 @@ func (f *Function) invoke(ctx context.Context, in *function.Input) (function.Res
 	var r function.Result
 	if err == nil {
 		if r, err = f.Config.result(in, lines); err != nil {
-			w.kill(false) // it may be out of step
-			err = &function.Error{Type: "InvalidAnswer", Message: err.Error(), LogTail: w.process.Tail()}
+			w.End(false) // it may be out of step
+			err = &function.Error{Type: "InvalidAnswer", Message: err.Error(), LogTail: w.Tail()}
 		}
 	}
 	f.pool.Give(w, err == nil)

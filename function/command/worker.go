@@ -17,13 +17,10 @@ const maxAnswers = 64 << 20
 
 // worker is one process. One call at a time uses it.
 type worker struct {
-	f       *Function
-	process *process.Process
-	ended   chan struct{} // closed when nothing of the process is left
-	exit    process.Exit  // set before ended is closed
+	*process.Process
+	f *Function
 
 	mu   sync.Mutex
-	late bool   // it was ended because it took too long
 	part []byte // of a line that has not ended
 	got  [][]byte
 	size int           // bytes of got
@@ -44,30 +41,15 @@ func (f *Function) start() (*worker, error) {
 	for name, value := range f.Config.Environment {
 		env[name] = value.Reveal()
 	}
-	w := &worker{f: f, ended: make(chan struct{})}
-	f.pool.Running.Add(1)
-	w.process, err = process.Start(process.Command{
+	w := &worker{f: f}
+	w.Process, err = f.pool.Start(process.Command{
 		Path: path, Args: f.Config.Command[1:], Dir: f.Config.Directory, Env: process.Environment(env),
-		Memory: int64(f.Config.Memory), Output: f.output, Stdin: true, Stdout: w, Ended: w.end,
-	})
+		Memory: int64(f.Config.Memory), Output: f.output, Stdin: true, Stdout: w,
+	}, f.Log)
 	if err != nil {
-		f.pool.Running.Add(-1)
 		return nil, err
 	}
 	return w, nil
-}
-
-// end is called when nothing of the process is left.
-func (w *worker) end(exit process.Exit) {
-	w.mu.Lock()
-	late := w.late
-	w.mu.Unlock()
-	w.f.pool.Ended(exit, late)
-	if !exit.Killed {
-		w.f.Log.Warn("a process of the function ended", "exit", exit.Text, "too_much_memory", exit.Memory)
-	}
-	w.exit = exit
-	close(w.ended)
 }
 
 // Write takes the standard output of the process. It never blocks, and keeps nothing that no call has asked for.
@@ -128,18 +110,18 @@ func (w *worker) call(ctx context.Context, input []byte, n int) ([][]byte, error
 	w.got, w.size, w.want, w.done = make([][]byte, 0, n), 0, n, done
 	w.mu.Unlock()
 	var writing sync.WaitGroup
-	writing.Go(func() { _, _ = w.process.Stdin().Write(input) }) // a process that does not read has ended, or will
+	writing.Go(func() { _, _ = w.Stdin().Write(input) }) // a process that does not read has ended, or will
 	defer writing.Wait()
 	late := time.NewTimer(w.f.Config.Timeout)
 	defer late.Stop()
 	select {
 	case <-done:
-	case <-w.ended:
+	case <-w.Over():
 	case <-late.C:
-		w.kill(true)
+		w.End(true)
 		return nil, w.described(timedOut(w.f.Config.Timeout))
 	case <-ctx.Done():
-		w.kill(false)
+		w.End(false)
 		return nil, ctx.Err()
 	}
 	return w.lines()
@@ -153,14 +135,14 @@ func (w *worker) lines() ([][]byte, error) {
 	w.mu.Unlock()
 	switch {
 	case err != nil:
-		w.kill(false)
+		w.End(false)
 		return nil, w.failed(err)
 	case missing == 0:
 		return got, nil
-	case w.exit.Memory:
-		return nil, w.failed(fmt.Errorf("the program ended with %s: it used more than %s of memory", w.exit.Text, w.f.Config.Memory))
+	case w.Exit().Memory:
+		return nil, w.failed(fmt.Errorf("the program ended with %s: it used more than %s of memory", w.Exit().Text, w.f.Config.Memory))
 	}
-	return nil, w.described(&function.Error{Type: "ExitError", Message: fmt.Sprintf("the program ended with %s, and %d lines are not answered", w.exit.Text, missing)})
+	return nil, w.described(&function.Error{Type: "ExitError", Message: fmt.Sprintf("the program ended with %s, and %d lines are not answered", w.Exit().Text, missing)})
 }
 
 func (w *worker) failed(err error) error {
@@ -169,36 +151,16 @@ func (w *worker) failed(err error) error {
 
 // described adds what the process wrote last to its standard error.
 func (w *worker) described(e *function.Error) error {
-	e.LogTail = w.process.Tail()
+	e.LogTail = w.Tail()
 	return e.Trim()
 }
 
-// kill ends the process, perhaps because it was late, and waits until nothing of it is left.
-func (w *worker) kill(late bool) {
-	w.mu.Lock()
-	w.late = late
-	w.mu.Unlock()
-	w.process.Kill()
-	<-w.ended
-}
-
-// Alive reports whether the process can be used; it implements process.Worker, as do the next three.
+// Alive reports whether the process can be used.
 func (w *worker) Alive() bool {
-	select {
-	case <-w.ended:
+	if !w.Process.Alive() {
 		return false
-	default:
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.err == nil
 }
-
-// Stop asks the process to end.
-func (w *worker) Stop() { w.process.Stop() }
-
-// Kill ends the process.
-func (w *worker) Kill() { w.process.Kill() }
-
-// Wait waits until nothing of the process is left.
-func (w *worker) Wait() { <-w.ended }

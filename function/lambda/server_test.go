@@ -14,7 +14,7 @@ import (
 func api() *worker {
 	f := &Function{}
 	f.once.Do(f.setup)
-	return &worker{f: f, address: "127.0.0.1:1234", calls: make(chan *call), ended: make(chan struct{})}
+	return &worker{f: f, address: "127.0.0.1:1234", calls: make(chan *call)}
 }
 
 func request(w *worker, method, path, body string, header ...string) *httptest.ResponseRecorder {

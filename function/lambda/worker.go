@@ -18,22 +18,19 @@ const leastPatience = time.Second
 
 // worker is one process and its Runtime API. One call at a time is offered to it.
 type worker struct {
+	*process.Process
 	f       *Function
 	address string // of the Runtime API
 	server  *http.Server
-	process *process.Process
-	calls   chan *call    // handed to the runtime when it asks for the next event
-	ended   chan struct{} // closed when nothing of the process is left
-	exit    process.Exit  // set before ended is closed
+	calls   chan *call // handed to the runtime when it asks for the next event
 
 	// Of the goroutine that has the worker:
 	fresh  bool      // it has not asked for an event yet
 	expect time.Time // when it must have asked for the next one
 
-	mu       sync.Mutex
-	current  *call           // the last one that was handed out
-	initial  *function.Error // that the runtime reported while it started
-	deadline bool            // it was ended because it was late
+	mu      sync.Mutex
+	current *call           // the last one that was handed out
+	initial *function.Error // that the runtime reported while it started
 }
 
 // start starts a process with a Runtime API of its own.
@@ -47,56 +44,21 @@ func (f *Function) start() (*worker, error) {
 		return nil, fmt.Errorf("open a Runtime API: %w", err)
 	}
 	w := &worker{
-		f: f, address: listener.Addr().String(), calls: make(chan *call), ended: make(chan struct{}),
+		f: f, address: listener.Addr().String(), calls: make(chan *call),
 		fresh: true, expect: time.Now().Add(f.Config.Start),
 	}
 	w.server = &http.Server{Handler: w, ReadHeaderTimeout: time.Minute, MaxHeaderBytes: 2 << 20} // an X-Ray cause may have 1 MiB
 	go func() { _ = w.server.Serve(listener) }()
-	f.pool.Running.Add(1)
-	w.process, err = process.Start(process.Command{
+	w.Process, err = f.pool.Start(process.Command{
 		Path: plan.path, Args: plan.args, Dir: plan.dir, Env: f.Config.environment(w.address, plan),
-		Memory: int64(f.Config.Memory), Output: f.output, Ended: w.end,
-	})
+		Memory: int64(f.Config.Memory), Output: f.output, Ended: func(process.Exit) { _ = w.server.Close() },
+	}, f.Log)
 	if err != nil {
-		f.pool.Running.Add(-1)
 		_ = w.server.Close()
 		return nil, err
 	}
 	return w, nil
 }
-
-// end is called when nothing of the process is left.
-func (w *worker) end(exit process.Exit) {
-	_ = w.server.Close()
-	w.mu.Lock()
-	late := w.deadline
-	w.mu.Unlock()
-	w.f.pool.Ended(exit, late)
-	if !exit.Killed {
-		w.f.Log.Warn("a process of the function ended", "exit", exit.Text, "too_much_memory", exit.Memory)
-	}
-	w.exit = exit
-	close(w.ended)
-}
-
-// Alive reports whether something of the process is left; it implements process.Worker, as do the next three.
-func (w *worker) Alive() bool {
-	select {
-	case <-w.ended:
-		return false
-	default:
-		return true
-	}
-}
-
-// Stop asks the process to end.
-func (w *worker) Stop() { w.process.Stop() }
-
-// Kill ends the process.
-func (w *worker) Kill() { w.process.Kill() }
-
-// Wait waits until nothing of the process is left.
-func (w *worker) Wait() { <-w.ended }
 
 // offer waits until the process takes c. If it does not, or ends before, it has not seen c.
 func (w *worker) offer(ctx context.Context, c *call) (seen bool, err error) {
@@ -111,14 +73,14 @@ func (w *worker) offer(ctx context.Context, c *call) (seen bool, err error) {
 		if w.fresh { // the next call has more patience
 			return false, ctx.Err()
 		}
-		w.kill(false)
+		w.End(false)
 		return false, ctx.Err()
 	case <-late.C:
-		w.kill(true)
+		w.End(true)
 		return false, function.Gone(w.described(&function.Error{
 			Type: "Sandbox.Timedout", Message: fmt.Sprintf("the function did not ask for an event within %s", w.f.Config.Start),
 		}))
-	case <-w.ended:
+	case <-w.Over():
 		w.mu.Lock()
 		e := w.initial
 		w.mu.Unlock()
@@ -137,15 +99,15 @@ func (w *worker) await(ctx context.Context, c *call) ([]byte, error) {
 	select {
 	case <-c.done:
 		return c.body, w.outcome(c)
-	case <-w.ended:
+	case <-w.Over():
 		err = w.described(w.exited())
 	case <-late.C:
-		w.kill(true)
+		w.End(true)
 		err = w.described(&function.Error{
 			Type: "Sandbox.Timedout", Message: fmt.Sprintf("Task timed out after %.2f seconds", w.f.Config.Timeout.Seconds()),
 		})
 	case <-ctx.Done():
-		w.kill(false)
+		w.End(false)
 		err = ctx.Err()
 	}
 	if !c.finish(func() {}) { // the answer came first after all
@@ -157,7 +119,7 @@ func (w *worker) await(ctx context.Context, c *call) ([]byte, error) {
 // outcome returns the error of a call that has finished.
 func (w *worker) outcome(c *call) error {
 	if c.lost {
-		w.kill(false)
+		w.End(false)
 		return w.described(&function.Error{Type: "Runtime.ExitError", Message: "the runtime hung up while it was given the event"})
 	}
 	if c.err == nil {
@@ -166,29 +128,20 @@ func (w *worker) outcome(c *call) error {
 	return w.described(c.err)
 }
 
-// kill ends the process, perhaps because it was late, and waits until nothing of it is left.
-func (w *worker) kill(late bool) {
-	w.mu.Lock()
-	w.deadline = late
-	w.mu.Unlock()
-	w.process.Kill()
-	<-w.ended
-}
-
 // exited says how a process ended that should have answered.
 func (w *worker) exited() *function.Error {
-	if w.exit.Memory {
+	if w.Exit().Memory {
 		return &function.Error{
 			Type:    "Runtime.OutOfMemory",
-			Message: fmt.Sprintf("Runtime exited with error: %s; it used more than %s of memory", w.exit.Text, w.f.Config.Memory),
+			Message: fmt.Sprintf("Runtime exited with error: %s; it used more than %s of memory", w.Exit().Text, w.f.Config.Memory),
 		}
 	}
-	return &function.Error{Type: "Runtime.ExitError", Message: "Runtime exited with error: " + w.exit.Text}
+	return &function.Error{Type: "Runtime.ExitError", Message: "Runtime exited with error: " + w.Exit().Text}
 }
 
 // described adds what the process wrote last.
 func (w *worker) described(e *function.Error) error {
-	e.LogTail = w.process.Tail()
+	e.LogTail = w.Tail()
 	return e.Trim()
 }
 

@@ -3,6 +3,7 @@ package process
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -103,13 +104,33 @@ func (p *Pool[W]) Give(w W, answered bool) {
 	w.Kill()
 }
 
-// Ended is called once for each process when nothing of it is left. Late says that it was killed because it took too long.
-func (p *Pool[W]) Ended(exit Exit, late bool) {
+// Start starts a process whose end the pool counts, and log tells of if nobody asked for it. It is for the function that Take calls.
+func (p *Pool[W]) Start(c Command, log *slog.Logger) (*Process, error) {
+	before := c.Ended
+	c.Ended = func(exit Exit) {
+		if before != nil {
+			before(exit)
+		}
+		p.Ended(exit)
+		if !exit.Killed {
+			log.Warn("a process of the function ended", "exit", exit.Text, "too_much_memory", exit.Memory)
+		}
+	}
+	p.Running.Add(1)
+	started, err := Start(c)
+	if err != nil {
+		p.Running.Add(-1)
+	}
+	return started, err
+}
+
+// Ended counts a process of which nothing is left. Start calls it; who starts processes in another way calls it once for each.
+func (p *Pool[W]) Ended(exit Exit) {
 	p.Running.Add(-1)
 	switch {
 	case exit.Memory:
 		p.Memory.Add(1)
-	case late:
+	case exit.Late:
 		p.Timeouts.Add(1)
 	case !exit.Killed:
 		p.Crashes.Add(1)

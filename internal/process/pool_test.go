@@ -32,7 +32,7 @@ func TestACrashLoopSlowsDown(t *testing.T) {
 			p.Running.Add(1)
 			w.dead = true
 			p.Give(w, false)
-			p.Ended(process.Exit{}, false)
+			p.Ended(process.Exit{})
 			return time.Since(before)
 		}
 		if first, second := crash(), crash(); first+second != 0 {

@@ -18,7 +18,7 @@ const (
 	watchEvery = 100 * time.Millisecond
 )
 
-// Command says what to run. Path, Output and Ended are compulsory.
+// Command says what to run. Path and Output are compulsory.
 type Command struct {
 	Path string   // the program
 	Args []string // without the program itself
@@ -38,14 +38,15 @@ type Command struct {
 	// Stdout, if not nil, takes the standard output instead of Output. While its Write blocks, so does the process.
 	Stdout io.Writer
 
-	// Ended is called once, in a goroutine of its own, when the process has ended, its group too, and all output was taken.
+	// Ended, if not nil, is called once, in a goroutine of its own, when the process has ended, its group too, and all output was taken.
 	Ended func(Exit)
 }
 
 // Exit says how a process ended.
 type Exit struct {
 	Text   string // such as exit status 1 or signal: killed
-	Killed bool   // by Kill or Stop
+	Killed bool   // by Kill, Stop or End
+	Late   bool   // it was ended because it took too long
 	Memory bool   // because it used more than Command.Memory
 }
 
@@ -55,16 +56,19 @@ type Process struct {
 	stdin  io.WriteCloser
 	tail   tail
 	killed atomic.Bool
+	late   atomic.Bool
 	memory atomic.Bool
+	over   chan struct{} // closed when nothing is left of it
+	exit   Exit          // set before over is closed
 
 	mu   sync.Mutex // no signal is sent once the process is reaped: its number may be another's by then
 	gone bool
 }
 
-// Start starts the process. Nothing is left of it when Command.Ended has been called.
+// Start starts the process.
 func Start(c Command) (*Process, error) {
 	cmd := exec.Command(c.Path, c.Args...) //nolint:gosec,noctx // the operator says what to run; it ends by Kill
-	p := &Process{cmd: cmd}
+	p := &Process{cmd: cmd, over: make(chan struct{})}
 	cmd.Dir, cmd.Env, cmd.WaitDelay, cmd.SysProcAttr = c.Dir, c.Env, drain, attributes()
 	out, errs := c.Output.writer(&p.tail, "stdout"), c.Output.writer(&p.tail, "stderr")
 	cmd.Stdout, cmd.Stderr = out, errs
@@ -90,9 +94,39 @@ func Start(c Command) (*Process, error) {
 		close(ended)
 		out.flush()
 		errs.flush()
-		c.Ended(exit)
+		if c.Ended != nil {
+			c.Ended(exit)
+		}
+		p.exit = exit
+		close(p.over)
 	}()
 	return p, nil
+}
+
+// Over is closed when Command.Ended has returned: nothing is left of the process.
+func (p *Process) Over() <-chan struct{} { return p.over }
+
+// Exit returns how the process ended. It is called when Over is closed.
+func (p *Process) Exit() Exit { return p.exit }
+
+// Alive reports whether something of the process is left; it implements Worker, as do Stop, Kill and Wait.
+func (p *Process) Alive() bool {
+	select {
+	case <-p.over:
+		return false
+	default:
+		return true
+	}
+}
+
+// Wait waits until nothing of the process is left.
+func (p *Process) Wait() { <-p.over }
+
+// End kills the process, perhaps because it was late, and waits until nothing of it is left.
+func (p *Process) End(late bool) {
+	p.late.Store(late)
+	p.Kill()
+	p.Wait()
 }
 
 // wait waits for the end of the process, ends what it has left behind, and reaps it.
@@ -103,7 +137,7 @@ func (p *Process) wait() Exit {
 	p.gone = true
 	p.mu.Unlock()
 	err := p.cmd.Wait()
-	exit := Exit{Text: "exit status 0", Killed: p.killed.Load(), Memory: p.memory.Load()}
+	exit := Exit{Text: "exit status 0", Killed: p.killed.Load(), Late: p.late.Load(), Memory: p.memory.Load()}
 	if state := p.cmd.ProcessState; state != nil {
 		exit.Text = state.String()
 	} else if err != nil {
